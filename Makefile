@@ -1,0 +1,58 @@
+# Two commands: `make repro` builds every result of the profile in use, `make test` runs the tests.
+# Everything is installed into .venv, from requirements.lock.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+READY := $(VENV)/.installed
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+WORKERS ?= 2
+PORT ?= 5000
+
+.PHONY: help repro report accept ui test lint lock stages
+
+help:
+	@echo "make repro [PROFILE=embedded|cpu|paper]  build all results, two cells at a time"
+	@echo "make test       run the tests"
+	@echo "make report     redraw tables, figures and pages; trains nothing"
+	@echo "make accept     settle cells that an edit of code made stale without changing their numbers"
+	@echo "make ui         MLflow on http://127.0.0.1:$(PORT)"
+	@echo "make stages     write pipelines/*/dvc.yaml anew, after adding a solver or a cell"
+	@echo "make lint       ruff and mypy"
+
+repro: $(READY)
+	@$(RUN) python -m pipelines.repro --workers $(WORKERS) $(if $(PROFILE),--profile $(PROFILE))
+
+report: $(READY)
+	@$(RUN) python -m pipelines.report $(if $(PROFILE),--profile $(PROFILE))
+
+accept: $(READY)
+	@$(RUN) python -m pipelines.accept
+
+ui: $(READY)
+	@$(RUN) python -m pipelines.ui --port $(PORT)
+
+test: $(READY)
+	@$(RUN) python -m pytest -n 2 --dist worksteal -q $(PYTEST_ARGS)
+
+stages: $(READY)
+	@$(RUN) python -m pipelines.stages
+
+lint: $(READY)
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+
+# torch alone is several gigabytes: nothing is resolved, everything is pinned
+$(READY): requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: no Python found; install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11; say make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "installing into $(VENV), about 6 GB"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
+	@touch $(READY)
+
+# after a change of the dependencies in pyproject.toml: resolve them in .venv and pin what is there
+lock:
+	@$(VENV)/bin/python -m pip install --quiet .[test]
+	@$(VENV)/bin/python -m pip uninstall --quiet --yes penalty-bilevel
+	@$(VENV)/bin/python -m pip freeze | sed -E 's/^((nvidia|cuda|triton).*)$$/\1 ; platform_system == "Linux"/' > requirements.lock
