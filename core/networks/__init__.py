@@ -1,0 +1,1 @@
+"""The paper's networks, layer for layer, as pure functions of their parameters."""

@@ -1,0 +1,45 @@
+"""Step sizes and penalty weights as values: functions of a counter tensor, without state of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value at every iteration."""
+
+    value: float
+
+    def __call__(self, iteration: Tensor) -> Tensor:
+        return torch.full_like(iteration, self.value, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """value * factor^floor(iteration / every): the halving of the authors' ApproxGrad, with factor 0.5.
+
+    Attributes:
+        value: at iteration 0. factor: in (0, 1]. every: iterations between two decays; 0 stands for never.
+    """
+
+    value: float
+    factor: float = 0.5
+    every: int = 0
+
+    def __call__(self, iteration: Tensor) -> Tensor:
+        if self.every == 0:
+            return torch.full_like(iteration, self.value, dtype=torch.float64)
+        decays = torch.div(iteration, self.every, rounding_mode="floor").to(torch.float64)
+        return self.value * self.factor**decays
+
+
+Schedule = Constant | StepDecay
+
+
+def as_schedule(value: float | Schedule) -> Schedule:
+    """A number stands for a constant."""
+    return value if isinstance(value, Constant | StepDecay) else Constant(float(value))

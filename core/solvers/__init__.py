@@ -1,0 +1,48 @@
+"""Solvers by name, each loaded when it is asked for: a cell depends on the solver it runs, not on all of them.
+
+A solver is a file of this folder that defines `SOLVER`, a frozen dataclass, and `PRESETS`, its named settings. Its file
+name, with dashes for underscores, is its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from typing import Any
+
+from core.problem import Bilevel
+from core.solvers.base import Solver
+
+_NOT_SOLVERS = ("base", "template")
+
+
+def names() -> list[str]:
+    """The names `make` knows, sorted; nothing is loaded."""
+    files = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name.replace("_", "-") for name in files if name not in _NOT_SOLVERS)
+
+
+def make(name: str, problem: Bilevel, *, preset: str = "described", **settings: Any) -> Solver:
+    """The solver `name` for `problem`.
+
+    Args:
+        preset: "described" (as the paper's text) or "released" (as the authors' code).
+        settings: hyper-parameters that replace the preset's.
+
+    Raises: ValueError for a name, preset or setting that does not exist; the message lists those that do.
+    """
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise ValueError(f"no solver {name!r}{hint}; there are: {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    if preset not in module.PRESETS:
+        raise ValueError(f"solver {name} has no preset {preset!r}; it has: {', '.join(module.PRESETS)}")
+    known = {field.name for field in dataclasses.fields(module.SOLVER)} - {"problem"}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ValueError(f"solver {name} has no setting {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    solver: Solver = module.SOLVER(problem=problem, **{**module.PRESETS[preset], **settings})
+    return solver

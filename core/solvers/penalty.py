@@ -1,0 +1,174 @@
+"""The penalty method (Mehra & Hamm, 2021, Algorithms 1 and 2).
+
+    f~(u, v)  = f + gamma/2 (|h|^2 + |grad_v g|^2)
+    f~1 = f~ + nu' grad_v g            f~2 = f~1 + lambda g
+    T times:  v <- v - rho grad_v f~2;      once:  u <- u - sigma grad_u f~1
+    when the gradients are within the tolerance epsilon:
+        gamma <- c_gamma gamma,  epsilon <- c_epsilon epsilon,  lambda <- c_lambda lambda,  nu <- nu + gamma grad_v g
+
+Algorithm 1 is lambda = 0 without multipliers. One `step` is one u-update, with the tolerance test after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.loops import Limit, repeat
+from core.optimizers import Adam, Optimizer
+from core.problem import Bilevel
+from core.products import penalty_gradients
+from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
+from core.trees import Tree, add_scaled, counter, full_like, scalar, squared_norm, where
+
+
+class PenaltyState(NamedTuple):
+    """All that the method carries from one upper iteration to the next; saving it is the checkpoint."""
+
+    u: Tree
+    v: Tree
+    upper_optimizer: Tree
+    lower_optimizer: Tree
+    gamma: Tensor
+    lam: Tensor
+    epsilon: Tensor
+    upper_step_size: Tensor
+    lower_step_size: Tensor
+    nu: Tree
+    rounds: Tensor
+    """How often the tolerance was met, and so gamma raised."""
+    iteration: Tensor
+    limit: Limit
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Hyper-parameters of the penalty method; the paper's letters in brackets.
+
+    Attributes:
+        lower_steps: v-updates for each u-update [T].
+        upper_step_size, lower_step_size: [sigma_0, rho_0].
+        gamma_0, lambda_0, epsilon_0, nu_0: penalty weight, regularisation, tolerance and (every entry of) the
+            multiplier at the start.
+        gamma_growth, lambda_decay, epsilon_decay: [c_gamma, c_lambda, c_epsilon].
+        step_size_decay: factor on both step sizes whenever the tolerance is met (released code: 0.9; not in the paper).
+        multipliers: whether nu is updated.
+        multiplier_gamma: "old" uses the gamma before it is raised, as Algorithm 2; "new" the one after, as released.
+        test_power: the tolerance test is |grad_u|^p + |grad_v|^p <= epsilon^2 with p = 2 as described; the released code
+            squares squared norms, p = 4.
+        test_gradients: "fresh" evaluates the gradients at the new (u, v), as both paper and code do; "reused" takes
+            grad_u of the step just made, and grad_v at the same point, which saves one evaluation in T + 2.
+        upper_optimizer, lower_optimizer: how gradients become steps.
+    """
+
+    problem: Bilevel
+    lower_steps: int = 10
+    upper_step_size: float = 1e-3
+    lower_step_size: float = 1e-4
+    gamma_0: float = 1.0
+    lambda_0: float = 0.0
+    epsilon_0: float = 1.0
+    nu_0: float = 0.0
+    gamma_growth: float = 1.1
+    lambda_decay: float = 0.9
+    epsilon_decay: float = 0.9
+    step_size_decay: float = 1.0
+    multipliers: bool = True
+    multiplier_gamma: str = "old"
+    test_power: int = 2
+    test_gradients: str = "fresh"
+    upper_optimizer: Optimizer = Adam()
+    lower_optimizer: Optimizer = Adam()
+
+    def __post_init__(self) -> None:
+        check_lower_steps(self.lower_steps)
+        if self.test_power not in (2, 4):
+            raise ValueError(f"test_power is 2 (described) or 4 (released), not {self.test_power}")
+        if self.multiplier_gamma not in ("old", "new"):
+            raise ValueError(f"multiplier_gamma is 'old' or 'new', not {self.multiplier_gamma!r}")
+        if self.test_gradients not in ("fresh", "reused"):
+            raise ValueError(f"test_gradients is 'fresh' or 'reused', not {self.test_gradients!r}")
+
+    def draws(self) -> Mapping[str, int]:
+        return one_shared_batch()
+
+    def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> PenaltyState:
+        """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
+        return PenaltyState(
+            u=u,
+            v=v,
+            upper_optimizer=self.upper_optimizer.init(u),
+            lower_optimizer=self.lower_optimizer.init(v),
+            gamma=scalar(self.gamma_0, v),
+            lam=scalar(self.lambda_0, v),
+            epsilon=scalar(self.epsilon_0, v),
+            upper_step_size=scalar(self.upper_step_size, v),
+            lower_step_size=scalar(self.lower_step_size, v),
+            nu=full_like(v, self.nu_0),
+            rounds=counter(v),
+            iteration=counter(v),
+            limit=limit,
+        )
+
+    def step(self, state: PenaltyState, batch: Any = None) -> tuple[PenaltyState, Metrics]:
+        """One u-update after T v-updates, then the tolerance test. See `core.solvers.base.Solver.step`."""
+        problem, u = self.problem, state.u
+
+        def gradients(u: Tree, v: Tree, wrt: str) -> Any:
+            return penalty_gradients(problem, u, v, batch, gamma=state.gamma, nu=state.nu, lam=state.lam, wrt=wrt)
+
+        def lower_update(carry: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+            v, memory = carry
+            v, memory = self.lower_optimizer.update(gradients(u, v, "v").lower, memory, v, state.lower_step_size)
+            return problem.project_lower(v), memory
+
+        v, lower_memory = repeat(lower_update, (state.v, state.lower_optimizer), self.lower_steps, state.limit)
+
+        reused = self.test_gradients == "reused"
+        at_u = gradients(u, v, "uv" if reused else "u")
+        rows = problem.visited(batch)
+        u, upper_memory = self.upper_optimizer.update(
+            at_u.upper, state.upper_optimizer, u, state.upper_step_size, rows
+        )
+        u = problem.project_upper(u)
+
+        tested = at_u if reused else gradients(u, v, "uv")
+        norm_u, norm_v = squared_norm(tested.upper), squared_norm(tested.lower)
+        size = norm_u + norm_v if self.test_power == 2 else norm_u**2 + norm_v**2
+        passed = size <= state.epsilon**2
+
+        def when_passed(new: Tree, old: Tree) -> Tree:
+            return where(passed, new, old)
+
+        gamma = when_passed(self.gamma_growth * state.gamma, state.gamma)
+        nu = state.nu
+        if self.multipliers:
+            weight = state.gamma if self.multiplier_gamma == "old" else gamma
+            nu = when_passed(add_scaled(nu, weight, tested.residual), nu)
+        state = PenaltyState(
+            u=u,
+            v=v,
+            upper_optimizer=upper_memory,
+            lower_optimizer=lower_memory,
+            gamma=gamma,
+            lam=when_passed(self.lambda_decay * state.lam, state.lam),
+            epsilon=when_passed(self.epsilon_decay * state.epsilon, state.epsilon),
+            upper_step_size=when_passed(self.step_size_decay * state.upper_step_size, state.upper_step_size),
+            lower_step_size=when_passed(self.step_size_decay * state.lower_step_size, state.lower_step_size),
+            nu=nu,
+            rounds=state.rounds + passed.to(torch.int64),
+            iteration=state.iteration + 1,
+            limit=state.limit,
+        )
+        return state, {"upper_gradient": norm_u, "lower_gradient": norm_v, "residual": squared_norm(tested.residual)}
+
+
+SOLVER = Penalty
+PRESETS = {
+    "described": {},
+    "released": {"step_size_decay": 0.9, "multiplier_gamma": "new", "test_power": 4},
+}

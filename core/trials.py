@@ -1,0 +1,115 @@
+"""Independent trials as one batched axis, and compilation.
+
+Row i of a batched run is trial i run alone: steps have no data-dependent branch, draw nothing, and reduce over no
+trial.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._higher_order_ops.while_loop import while_loop
+from torch.func import vmap
+
+from core.solvers.base import Solver
+from core.trees import Tree, flatten, tree_map
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def stack(states: Sequence[Tree]) -> Tree:
+    """One state with a trailing axis of trials on every tensor, from the states of single trials.
+
+    The axis is the last one so that sums over the entries of one trial run side by side over the trials, in a
+    processor's vector registers.
+    """
+    return tree_map(lambda *leaves: torch.stack(leaves, dim=-1), *states)
+
+
+def row(state: Tree, index: int) -> Tree:
+    """The state of one trial, from a stacked one."""
+    return tree_map(lambda leaf: leaf[..., index], state)
+
+
+def batched(solver: Solver, batch_axis: int | None = -1) -> Step:
+    """`solver.step` for stacked states.
+
+    Args: batch_axis: -1 where every trial has its own batch (stacked like the states), None where all share one.
+    """
+    return vmap(solver.step, in_dims=(-1, batch_axis), out_dims=-1)
+
+
+@functools.cache
+def compiler_problem() -> str | None:
+    """Why `torch.compile` cannot make CPU code here, or None where it can: it needs a C++ compiler and Python.h."""
+    if os.environ.get("BILEVEL_COMPILE") == "0":
+        return "BILEVEL_COMPILE=0"
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        return "no C++ compiler (Debian and Ubuntu: apt install g++; conda: cxx-compiler)"
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        return "no Python.h (Debian and Ubuntu: apt install python3-dev)"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.cpp"
+        source.write_text("#include <vector>\nint main() { return std::vector<int>{}.size(); }\n")
+        done = subprocess.run(
+            [compiler, "-fopenmp", str(source), "-o", str(Path(folder) / "probe")], capture_output=True, text=True
+        )
+    return None if done.returncode == 0 else f"the C++ compiler {compiler} does not work: {done.stderr.strip()[:200]}"
+
+
+Advance = Callable[[Any, Any, int], Any]
+
+
+def advancing(step: Step) -> Advance:
+    """(state, batch, iterations) -> state: that many steps on one batch, as one compiled program where there is a
+    compiler, else step by step (see `compiler_problem`).
+
+    The number of iterations is data of the program, not part of it.
+    """
+    if compiler_problem() is not None:
+        return one_by_one(step)
+    program = torch.compile(functools.partial(_looped, step), fullgraph=True, dynamic=False)
+
+    def run(state: Any, batch: Any, iterations: int) -> Any:
+        _, rebuild = flatten(state)
+        return rebuild(program(torch.tensor(iterations), state, batch))
+
+    return run
+
+
+def one_by_one(step: Step) -> Advance:
+    """(state, batch, iterations) -> state, one call of `step` after another."""
+
+    def run(state: Any, batch: Any, iterations: int) -> Any:
+        for _ in range(iterations):
+            state, _ = step(state, batch)
+        return state
+
+    return run
+
+
+def _looped(step: Step, iterations: Tensor, state: Any, batch: Any) -> tuple[Tensor, ...]:
+    """The loop as `while_loop` wants it: flat tensors in and out, none of them the same on both sides."""
+    flat, rebuild = flatten(state)
+
+    def unfinished(done: Tensor, *leaves: Tensor) -> Tensor:
+        return done < iterations
+
+    def body(done: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+        new = flatten(step(rebuild(leaves), batch)[0])[0]
+        return (done + 1, *(b.clone() if b is a else b for a, b in zip(leaves, new, strict=True)))
+
+    start = (torch.zeros((), dtype=torch.int64), *flat)
+    ended: tuple[Tensor, ...] = while_loop(unfinished, body, start)  # type: ignore[no-untyped-call]
+    return ended[1:]

@@ -1,0 +1,49 @@
+"""Every solver with settings that reach all of its state in a few steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from core import Bilevel, solvers
+from core.optimizers import Adam, Momentum
+from tests.core.quadratics import quadratic
+
+QUADRATIC = quadratic()
+PROBLEM = QUADRATIC.problem()
+
+# large steps, so that a few of them reach every part of the state
+STEPS = {"upper_step_size": 0.05, "lower_step_size": 0.04}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gd": ("gd", STEPS),
+    "gd-momentum": ("gd", {**STEPS, "upper_optimizer": Momentum(), "lower_optimizer": Momentum()}),
+    "rmd": ("rmd", STEPS),
+    "rmd-released": ("rmd", {**STEPS, "preset": "released"}),
+    "rmd-adam": ("rmd", {**STEPS, "upper_optimizer": Adam()}),
+    "approxgrad": ("approxgrad", {**STEPS, "solver_step_size": 0.1}),
+    "approxgrad-decay": (
+        "approxgrad",
+        {**STEPS, "solver_step_size": 0.1, "extra_solver_steps": 1, "decay_every": 2},
+    ),
+    "penalty": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 20.0, "nu_0": 0.1}),
+    "penalty-released": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 100.0, "preset": "released"}),
+    "penalty-reused": ("penalty", {**STEPS, "epsilon_0": 20.0, "test_gradients": "reused"}),
+    "single-level": ("single-level", {"lower_step_size": 0.04}),
+}
+
+
+def make(case: str, problem: Bilevel = PROBLEM, **more: Any) -> Any:
+    name, settings = CASES[case]
+    return solvers.make(name, problem, **{"lower_steps": 3, **settings, **more})
+
+
+def steps(solver: Any, state: Any, count: int, batch: Any = None) -> Any:
+    for _ in range(count):
+        state, _ = solver.step(state, batch)
+    return state
+
+
+def floats(state: Any) -> set[torch.dtype]:
+    return {leaf.dtype for leaf in pytree.tree_leaves(state) if leaf is not None and leaf.is_floating_point()}
