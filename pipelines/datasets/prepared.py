@@ -1,0 +1,81 @@
+"""Reading what `python -m pipelines.corrupt` wrote, as training may see it.
+
+A prepared folder data/prepared/<profile>/<data>/ holds
+
+    train.npz    what a method trains, and is selected, on
+    oracle.npz   which training labels are right: for the Oracle baseline, and for judging importances
+    sealed.npz   test labels and right training labels: see `pipelines.datasets.sealed`
+    index.json   fingerprints, sizes, rule and seeds of all of it
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import UserError
+
+PREPARED = Path("data/prepared")
+TRAINING_FILE = "train.npz"
+ORACLE_FILE = "oracle.npz"
+
+
+class Prepared(NamedTuple):
+    """What a denoising run may see. Trial i trains on `noisy_labels[i]` and on no other row of it.
+
+    Attributes:
+        train_images: uint8 [n, height, width]; values 0..255 (MNIST) or 0..16 (digits).
+        noisy_labels: uint8 [seeds, n], one row per seed.
+        seeds: int64 [seeds], the seed each row was drawn with.
+        validation_images, validation_labels: clean, what f is computed on; uint8.
+        selection_images, selection_labels: clean, in neither f nor g; what iterates are chosen on; uint8.
+        test_images: to predict on; their labels are sealed; uint8.
+    """
+
+    train_images: NDArray[np.uint8]
+    noisy_labels: NDArray[np.uint8]
+    seeds: NDArray[np.int64]
+    validation_images: NDArray[np.uint8]
+    validation_labels: NDArray[np.uint8]
+    selection_images: NDArray[np.uint8]
+    selection_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+
+
+def folder_of(profile: str, data: str) -> Path:
+    """Where a prepared data set lies, from the project's root."""
+    return PREPARED / profile / data
+
+
+def load_training(folder: Path) -> Prepared:
+    """Read train.npz and nothing else; raises UserError where it is missing or unreadable."""
+    return Prepared(**read_arrays(folder / TRAINING_FILE, Prepared._fields))
+
+
+def load_oracle_mask(folder: Path) -> NDArray[np.bool_]:
+    """True where a training label is right, bool [seeds, n]; raises UserError as `load_training` does."""
+    clean: NDArray[np.bool_] = read_arrays(folder / ORACLE_FILE, ("clean",))["clean"]
+    return clean
+
+
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Read the named arrays of an npz file, each whole.
+
+    Raises:
+        UserError: the file is missing, damaged, or lacks one of the arrays; names the command that makes it.
+    """
+    folder = path.parent
+    mend = f"run `python -m pipelines.corrupt denoising {folder.parent.name} {folder.name}`"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: {mend}") from error
+    except KeyError as error:
+        raise UserError(f"{path} lacks an array ({error.args[0]}): {mend}") from error
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}): {mend}") from error

@@ -1,0 +1,33 @@
+"""The families of experiments, each loaded when one of its cells is built: a cell depends on its own family only."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pipelines import settings
+from pipelines.errors import UserError
+from pipelines.settings import Cell
+
+if TYPE_CHECKING:  # evaluation needs the names of cells, not torch
+    import torch
+
+PARTS = {"synthetic": 3, "denoising": 2}
+"""How many parts name a cell: (example, method, preset) and (data, method)."""
+
+
+def cell(family: str, profile: str, parts: tuple[str, ...]) -> Cell:
+    """The settings of a cell, after a check that it exists; raises UserError naming what there is."""
+    known = settings.profile_params(family, profile)
+    expected = PARTS[family]
+    if len(parts) != expected:
+        raise UserError(f"a cell of {family} is named by {expected} parts, not {len(parts)}: {' '.join(parts)}")
+    if expected == 3 and parts[2] not in known["presets"]:
+        raise UserError(f"no preset {parts[2]!r} in {profile}; there are: {', '.join(known['presets'])}")
+    return settings.cell(family, profile, *parts)
+
+
+def build(cell: Cell, device: torch.device) -> Any:
+    """The cell's `pipelines.train.Run`."""
+    module = importlib.import_module(f"pipelines.{cell.family}.run")
+    return module.Run(cell, device)
