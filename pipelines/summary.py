@@ -1,0 +1,58 @@
+"""Gather a family's metrics: `python -m pipelines.summary <family> <profile> [--costs]`.
+
+Writes results/<profile>/<family>/summary.json (from every cell's metrics.json), or with --costs costs.json (from every
+run.json): what is measured of a machine stays apart from results.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines import families, records, settings
+from pipelines.errors import run
+
+
+def names(family: str, profile: str) -> list[tuple[str, ...]]:
+    """The cells of a family in a profile, by the lists of its params.yaml."""
+    block = settings.profile_params(family, profile)
+    if family == "denoising":
+        return [(data, method) for data in block["data"] for method in block["methods"]]
+    pairs = [(example, method) for example in block["examples"] for method in block["methods"]]
+    pairs += [(ablation, variant) for ablation in block["ablations"] for variant in block["variants"]]
+    return [(*pair, preset) for pair in pairs for preset in block["presets"]]
+
+
+def gathered(family: str, profile: str, file: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """{cell: {key: ...}} from a file of every cell; raises UserError naming the command for a missing one."""
+    cells = {}
+    for parts in names(family, profile):
+        cell = families.cell(family, profile, parts)
+        command = "evaluate" if file == "metrics.json" else "train"
+        record = records.read_json(
+            cell.folder / file, f"python -m pipelines.{command} {family} {profile} {' '.join(parts)}"
+        )
+        cells[cell.name] = {"parts": list(parts), **{key: record[key] for key in keys}}
+    return cells
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.summary", description=__doc__)
+    parser.add_argument("family")
+    parser.add_argument("profile")
+    parser.add_argument("--costs", action="store_true")
+    given = parser.parse_args(arguments)
+    file, keys = ("run.json", ("seconds", "cpu_seconds", "peak_memory_bytes", "device", "commit", "date"))
+    if not given.costs:
+        file, keys = ("metrics.json", ("record", "summary", "curves"))
+    cells = gathered(given.family, given.profile, file, keys)
+    name = "costs.json" if given.costs else "summary.json"
+    folder = records.RESULTS / given.profile / given.family
+    records.write_json(
+        folder / name, {"schema": records.SCHEMA, "family": given.family, "profile": given.profile, "cells": cells}
+    )
+
+
+if __name__ == "__main__":
+    run(main)

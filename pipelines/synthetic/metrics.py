@@ -1,0 +1,39 @@
+"""What is measured of a synthetic cell: the distance to the solution set at the last update, and its mean curve, by T."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.settings import Cell
+from pipelines.statistics import curve_over_trials, over_trials
+
+
+def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
+    """{"trials", "summary": {"T=1": {"error": ...}}, "curves": {"iteration", "T=1": {"error": {"mean", "sd"}}}}."""
+    trials = [
+        {
+            "seed": one["seed"],
+            "T": one["T"],
+            "status": one["status"],
+            "last": {"error": one["curve"]["error"][-1]},
+        }
+        for one in record["trials"]
+    ]
+    summary: dict[str, Any] = {}
+    curves: dict[str, Any] = {"iteration": record["trials"][0]["curve"]["iteration"]}
+    for steps in sorted({one["T"] for one in record["trials"]}):
+        these = [one for one in record["trials"] if one["T"] == steps]
+        finished = [one for one in these if one["status"] == "finished"]
+        summary[f"T={steps}"] = {
+            name: over_trials([one["curve"][name][-1] for one in finished]) for name in _scalars(these[0])
+        }
+        summary[f"T={steps}"]["diverged"] = len(these) - len(finished)
+        curves[f"T={steps}"] = {
+            name: curve_over_trials([one["curve"][name] for one in these]) for name in _scalars(these[0])
+        }
+    return {"trials": trials, "summary": summary, "curves": curves}
+
+
+def _scalars(trial: Mapping[str, Any]) -> list[str]:
+    return [name for name in trial["curve"] if name != "iteration"]
