@@ -1,0 +1,190 @@
+"""Build all results of a profile: `python -m pipelines.repro [--profile NAME] [--workers 2]`; this is `make repro`.
+
+Writes the profile into params.yaml, finds the stages that are stale, runs the independent ones (preparation, training,
+evaluation) side by side, and the rest by `dvc repro`. Data that is not there does not matter while no stage that reads it
+is stale. Afterwards MLflow is brought up to date and the report's place is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+from tqdm import tqdm
+
+from pipelines.errors import UserError, run
+from pipelines.settings import PROFILES
+
+PARAMS = Path("params.yaml")
+LEVELS = ("fetch", "corrupt", "train")
+"""Kinds of stages that run side by side, each kind after the one before; a kind is the first word of a stage's name."""
+READERS = ("corrupt", "train", "evaluate")
+"""Kinds of stages that read data."""
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def profile_in_use() -> str:
+    """The profile that params.yaml names; raises UserError where it names none that there is."""
+    found = re.search(r"^profile:[ \t]*(\S+)", PARAMS.read_text(), flags=re.MULTILINE) if PARAMS.exists() else None
+    if found is None:
+        raise UserError("params.yaml has no line `profile: <name>`: run this from the root of a whole clone")
+    return checked(found.group(1))
+
+
+def checked(profile: str) -> str:
+    """A profile's name; raises UserError for an unknown one."""
+    if profile not in PROFILES:
+        raise UserError(f"no profile {profile!r}; there are: {', '.join(PROFILES)}")
+    return profile
+
+
+def use_profile(profile: str) -> None:
+    """Write the profile into params.yaml, and say so, where it is another."""
+    if profile_in_use() == checked(profile):
+        return
+    text = re.sub(r"^profile:.*$", f"profile: {profile}", PARAMS.read_text(), count=1, flags=re.MULTILINE)
+    PARAMS.write_text(text)
+    print(f"params.yaml now says profile: {profile}")
+
+
+def status() -> dict[str, list[Any]]:
+    """DVC's word on every stage that is not up to date: {stage: changes}."""
+    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"dvc status failed: {done.stderr.strip()}")
+    found: dict[str, list[Any]] = json.loads(done.stdout or "{}")
+    return found
+
+
+def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
+    """The stale stages of a profile by kind, for the kinds that train and evaluate.
+
+    A stage whose only changes are files of data/ that are not there is not stale: nothing it depends on has changed.
+    """
+    by_kind: dict[str, list[str]] = {kind: [] for kind in (*LEVELS, "evaluate")}
+    for stage, changes in found.items():
+        kind, of_profile = kind_and_profile(stage)
+        if kind in by_kind and of_profile in (profile, "") and any(map(_really_changed, changes)):
+            by_kind[kind].append(stage)
+    return by_kind
+
+
+def kind_and_profile(stage: str) -> tuple[str, str]:
+    """("train", "cpu") of pipelines/denoising/dvc.yaml:train_cpu_penalty@mnist-25; the profile is "" for fetch."""
+    words = stage.rpartition(":")[2].partition("@")[0].split("_")
+    return words[0], words[1] if len(words) > 1 and words[1] in PROFILES else ""
+
+
+def _really_changed(change: Any) -> bool:
+    if not isinstance(change, Mapping):
+        return True  # "changed command", "always changed"
+    for files in change.values():
+        for path, how in files.items() if isinstance(files, Mapping) else ():
+            if not is_missing_data(str(path), str(how)):
+                return True
+    return False
+
+
+def is_missing_data(path: str, how: str) -> bool:
+    """Whether DVC's word on a path says no more than that a data file is not on this machine."""
+    return path.startswith("data/") and how in ("deleted", "not in cache")
+
+
+def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
+    """Run stages that do not depend on each other, so many at a time; all are tried before a failure is raised."""
+    waiting: Queue[str] = Queue()
+    for stage in stages:
+        waiting.put(stage)
+    failed: list[str] = []
+    bar = tqdm(total=waiting.qsize(), desc=what, disable=None)
+
+    def work() -> None:
+        while True:
+            try:
+                stage = waiting.get_nowait()
+            except Empty:
+                return
+            done = subprocess.run(
+                [*DVC, "--wait-for-lock", "repro", "--single-item", stage], capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                failed.append(f"{stage}\n{_tail(done.stdout + done.stderr)}")
+            bar.update()
+            if not sys.stderr.isatty():
+                print(f"{what}: {stage.rpartition(':')[2]} {'failed' if done.returncode else 'done'}", flush=True)
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        with contextlib.suppress(Empty):
+            while True:
+                waiting.get_nowait()  # nothing further is started; what runs has had its Ctrl-C too
+        raise
+    finally:
+        bar.close()
+    if failed:
+        raise UserError(f"{len(failed)} of {what} failed, what is done is kept:\n" + "\n".join(failed))
+
+
+def _tail(text: str, lines: int = 6) -> str:
+    kept = [line for line in text.splitlines() if line.strip() and not line.startswith("Running stage")]
+    return "\n".join(f"    {line}" for line in kept[-lines:])
+
+
+def build(profile: str, workers: int) -> None:
+    """Bring every result of a profile up to date."""
+    # one core each, so that results do not depend on how many cells run at once
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    for kind in LEVELS:
+        # asked again before each kind: what was made may have settled, or unsettled, what comes after
+        found = status()
+        needed = needed_data(found, profile, kind) if kind in ("fetch", "corrupt") else stale(found, profile)[kind]
+        if needed:
+            side_by_side(sorted(needed), 1 if kind == "fetch" else workers, kind)
+    done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
+    if done.returncode != 0:
+        raise UserError("dvc repro failed, see above; what is done is kept, run it again")
+
+
+def needed_data(found: Mapping[str, list[Any]], profile: str, kind: str) -> list[str]:
+    """The stages that make data, of those families of which a stage that reads data is stale; fetching, where the profile
+    has data to fetch."""
+    work = stale(found, profile)
+    prepared = {stage.rpartition(":")[0] for stage in found if kind_and_profile(stage) == ("corrupt", profile)}
+    families = prepared & {stage.rpartition(":")[0] for name in READERS for stage in work[name]}
+    makers = [stage for stage in found if kind_and_profile(stage) in ((kind, profile), (kind, ""))]
+    if kind == "fetch":
+        return makers if families and profile != "embedded" else []
+    return [stage for stage in makers if stage.rpartition(":")[0] in families]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.repro", description=__doc__)
+    parser.add_argument("--profile", default="")
+    parser.add_argument("--workers", type=int, default=2, help="cells at a time")
+    given = parser.parse_args(arguments)
+    if given.profile:
+        use_profile(given.profile)
+    profile = profile_in_use()
+    build(profile, given.workers)
+    subprocess.run([sys.executable, "-m", "pipelines.track"], check=False)
+    print(f"profile {profile} is up to date; the report: {Path('reports').resolve() / profile / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,231 @@
+"""Write dvc.yaml and pipelines/<family>/dvc.yaml: `python -m pipelines.stages [--check]`.
+
+A cell's deps are the modules it really runs, which only a program can keep true: they are read from the sources'
+imports, and the lists of cells from the family's params.yaml. Run this after adding a solver, a cell or an import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipelines import settings, summary
+from pipelines.closure import closure, imports_of
+from pipelines.errors import UserError, run
+from pipelines.settings import FAMILIES, PROFILES
+
+HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
+MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def in_git(*paths: str) -> list[Any]:
+    """Outs that are kept in git instead of DVC's cache."""
+    return [{path: {"cache": False}} for path in paths]
+
+
+def solver_of(family: str, profile: str, data: str, method: str) -> str:
+    """The module of the solver that a cell runs."""
+    name: str = settings.profile_params(family, profile)["cells"][data][method]["solver"]
+    return f"core.solvers.{name.replace('-', '_')}"
+
+
+def trainer(family: str, profile: str, parts: list[str], matrix: dict[str, str], modules: list[str], data: list[str],
+            key: str) -> dict[str, Any]:
+    """A training stage; `parts` name the cell, with ${item...} for what the matrix fills in."""
+    folder = f"results/{profile}/{family}/{'-'.join(parts)}"
+    return {
+        "desc": f"train {' '.join(parts)}",
+        "matrix": matrix,
+        "wdir": "../..",
+        "cmd": f"python -m pipelines.train {family} {profile} {' '.join(parts)}",
+        "deps": [*closure("pipelines.train", f"pipelines.{family}.run", *modules), *data],
+        "params": [{f"pipelines/{family}/params.yaml": ["common", key]}],
+        "outs": in_git(f"{folder}/train.json", f"{folder}/run.json"),
+    }
+
+
+def evaluator(family: str, profile: str, parts: list[str], matrix: dict[str, str], data: list[str]) -> dict[str, Any]:
+    """An evaluation stage."""
+    folder = f"results/{profile}/{family}/{'-'.join(parts)}"
+    return {
+        "desc": f"evaluate {' '.join(parts)}",
+        "matrix": matrix,
+        "wdir": "../..",
+        "cmd": f"python -m pipelines.evaluate {family} {profile} {' '.join(parts)}",
+        "deps": [f"{folder}/train.json", *closure("pipelines.evaluate", f"pipelines.{family}.metrics"), *data],
+        "outs": in_git(f"{folder}/metrics.json"),
+    }
+
+
+def gatherers(family: str, profile: str) -> dict[str, Any]:
+    """The two stages that gather a family's metrics and costs; they name every cell's file."""
+    cells = ["-".join(parts) for parts in summary.names(family, profile)]
+    base = f"results/{profile}/{family}"
+    common = {"wdir": "../.."}
+    return {
+        f"summary_{profile}": {
+            "desc": f"gather the metrics of {family}",
+            **common,
+            "cmd": f"python -m pipelines.summary {family} {profile}",
+            "deps": [*closure("pipelines.summary"), *(f"{base}/{cell}/metrics.json" for cell in cells)],
+            "outs": in_git(f"{base}/summary.json"),
+        },
+        f"costs_{profile}": {
+            "desc": f"gather seconds and memory of {family}",
+            **common,
+            "cmd": f"python -m pipelines.summary {family} {profile} --costs",
+            "deps": [*closure("pipelines.summary"), *(f"{base}/{cell}/run.json" for cell in cells)],
+            "outs": in_git(f"{base}/costs.json"),
+        },
+    }
+
+
+def synthetic() -> dict[str, Any]:
+    """Training, evaluation, timing and gathering of the synthetic family."""
+    stages: dict[str, Any] = {}
+    family = "synthetic"
+    for profile in _profiles(family):
+        block = settings.profile_params(family, profile)
+        over = {"example": f"${{{profile}.examples}}", "preset": f"${{{profile}.presets}}"}
+        for method in block["methods"]:
+            parts = ["${item.example}", method, "${item.preset}"]
+            solver = solver_of(family, profile, block["examples"][0], method)
+            key = f"{profile}.cells.${{item.example}}.{method}"
+            stages[f"train_{profile}_{method}"] = trainer(family, profile, parts, over, [solver], [], key)
+        ablations = {"variant": f"${{{profile}.variants}}", "preset": f"${{{profile}.presets}}"}
+        parts = ["ablation", "${item.variant}", "${item.preset}"]
+        solver = solver_of(family, profile, "ablation", block["variants"][0])
+        key = f"{profile}.cells.ablation.${{item.variant}}"
+        stages[f"train_{profile}_ablation"] = trainer(family, profile, parts, ablations, [solver], [], key)
+        every = {"example": over["example"], "method": f"${{{profile}.methods}}", "preset": over["preset"]}
+        stages[f"evaluate_{profile}"] = evaluator(
+            family, profile, ["${item.example}", "${item.method}", "${item.preset}"], every, []
+        )
+        stages[f"evaluate_{profile}_ablation"] = evaluator(family, profile, parts, ablations, [])
+        stages[f"time_{profile}"] = {
+            "desc": "seconds of 10,000 upper iterations",
+            "wdir": "../..",
+            "cmd": f"python -m pipelines.timing {profile}",
+            # the values of step sizes cost no time, so cells' settings are no deps here
+            "deps": closure("pipelines.timing", *(solver_of(family, profile, "ex1", one) for one in block["methods"])),
+            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+            "outs": in_git(f"results/{profile}/{family}/timings.json"),
+        }
+        stages.update(gatherers(family, profile))
+    return stages
+
+
+def denoising() -> dict[str, Any]:
+    """Preparation, training, evaluation and gathering of the denoising family."""
+    stages: dict[str, Any] = {}
+    family = "denoising"
+    for profile in _profiles(family):
+        block = settings.profile_params(family, profile)
+        over = {"data": f"${{{profile}.data}}"}
+        folder = f"data/prepared/{profile}/${{item.data}}"
+        sources = {block["prepared"][data]["source"] for data in block["data"]}
+        raw = [f"data/raw/mnist/{name}" for name in MNIST_FILES] if "mnist" in sources else []
+        stages[f"corrupt_{profile}"] = {
+            "desc": "split a data set and corrupt its labels",
+            "matrix": over,
+            "wdir": "../..",
+            "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
+            "deps": [*closure("pipelines.corrupt"), *raw],
+            "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
+            "outs": [f"{folder}/{name}" for name in ("train.npz", "oracle.npz", "sealed.npz", "index.json")],
+        }
+        for method in block["methods"]:
+            cell = block["cells"][block["data"][0]][method]
+            modules = [solver_of(family, profile, block["data"][0], method)]
+            if cell["solver"] != "single-level":
+                modules.append("core.solvers.single_level")  # the pre-training
+            names = ["train.npz", "oracle.npz"] if cell["use"] == "oracle" else ["train.npz"]
+            stages[f"train_{profile}_{method}"] = trainer(
+                family,
+                profile,
+                ["${item.data}", method],
+                over,
+                modules,
+                [f"{folder}/{name}" for name in names],
+                f"{profile}.cells.${{item.data}}.{method}",
+            )
+        every = {**over, "method": f"${{{profile}.methods}}"}
+        opened = [f"{folder}/train.npz", f"{folder}/sealed.npz"]
+        stages[f"evaluate_{profile}"] = evaluator(family, profile, ["${item.data}", "${item.method}"], every, opened)
+        stages.update(gatherers(family, profile))
+    return stages
+
+
+def imported(notebook: Path) -> set[str]:
+    """The modules of ours that a notebook imports."""
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return set(imports_of(code))
+
+
+def drawing() -> dict[str, Any]:
+    """What is drawn from all families, for the profile that params.yaml names."""
+    profile = "${item.profile}"
+    results = [f"results/{profile}/{family}/{file}" for family in FAMILIES for file in ("summary.json", "costs.json")]
+    sources = [*results, f"results/{profile}/synthetic/timings.json"]
+    published = [f"pipelines/published/{name}.yaml" for name in ("paper_results", "figure_curves")]
+    params = [{f"pipelines/{family}/params.yaml": ["common", profile]} for family in FAMILIES]
+    drawn = [f"reports/{profile}/tables", f"reports/{profile}/figures"]
+    page = [*(f"notebooks/{family}.ipynb" for family in FAMILIES), "pipelines/page/shell.html", "pipelines/page/style.css"]
+    stages = {}
+    for name, more, outs in (
+        ("tables", [], drawn[:1]),
+        ("figures", [], drawn[1:]),
+        ("pages", [*page, *drawn], [f"reports/{profile}/pages", f"reports/{profile}/index.html"]),
+    ):
+        modules = [f"pipelines.{name}"]
+        if name == "pages":
+            modules += sorted({module for family in FAMILIES for module in imported(Path(f"notebooks/{family}.ipynb"))})
+        stages[name] = {
+            "desc": f"draw the {name}",
+            "matrix": {"profile": ["${profile}"]},
+            "cmd": f"python -m pipelines.{name} {profile}",
+            "deps": [*closure(*modules), *sources, *published, *more],
+            "params": params,
+            "outs": in_git(*outs),
+        }
+    return stages
+
+
+def text(stages: dict[str, Any], variables: list[str]) -> str:
+    """A dvc.yaml."""
+    writer = YAML()
+    writer.width = 200
+    writer.representer.ignore_aliases = lambda *_: True
+    writer.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    writer.dump({**({"vars": variables} if variables else {}), "stages": stages}, stream)
+    return HEAD + stream.getvalue()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.stages", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where a file is out of date")
+    given = parser.parse_args(arguments)
+    files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
+    for family, build in {"synthetic": synthetic, "denoising": denoising}.items():
+        files[Path("pipelines") / family / "dvc.yaml"] = text(build(), ["params.yaml"])
+    for path, wanted in files.items():
+        if given.check and (not path.exists() or path.read_text() != wanted):
+            raise UserError(f"{path} is out of date: run `python -m pipelines.stages` and commit it")
+        if not given.check:
+            path.write_text(wanted)
+
+
+def _profiles(family: str) -> list[str]:
+    return [profile for profile in PROFILES if profile in settings.load_params(family)]
+
+
+if __name__ == "__main__":
+    run(main)
