@@ -1,0 +1,124 @@
+"""How figures look and are written: one style, a colour and a marker for each method, stable bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from pipelines.published import LABELS
+from pipelines.records import write_bytes
+
+DPI = 150
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "gd": {"color": "#7a7a7a", "linestyle": (0, (1, 1.2)), "marker": "o"},
+    "rmd": {"color": "#4aa6dc", "linestyle": (0, (4, 1.2, 1, 1.2)), "marker": "s"},
+    "approxgrad": {"color": "#de8f05", "linestyle": (0, (5, 1.5)), "marker": "^"},
+    "penalty": {"color": "#1f3b8f", "linestyle": "solid", "marker": "D"},
+    "oracle": {"color": "#029e73", "linestyle": (0, (1, 1.2)), "marker": "o"},
+    "val-only": {"color": "#7a7a7a", "linestyle": (0, (5, 1.5)), "marker": "s"},
+    "train-val": {"color": "#b5529b", "linestyle": (0, (4, 1.2, 1, 1.2)), "marker": "v"},
+}
+"""Told apart without colour too, by line and marker."""
+
+FLOORS = (1e-6, 1e-3)
+"""Between which a logarithmic axis ends: below the first, iterates are at the solution."""
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Seaborn's white grid, with the font that matplotlib ships, whatever the user's own settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        sns.set_theme(
+            context="paper",
+            style="whitegrid",
+            palette="colorblind",
+            font="DejaVu Sans",
+            rc={"grid.linewidth": 0.5, "axes.titlesize": 9, "lines.linewidth": 1.4},
+        )
+        yield
+
+
+def canvas(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
+    """A figure and its grid of axes [rows, columns]."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What the figure shows and what it was drawn from, small, below it."""
+    width = int(figure.get_figwidth() * 20)
+    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=6.5, color="#444444", x=0.01, ha="left")
+
+
+def legend(figure: Figure, handles: list[Line2D]) -> None:
+    """One legend for all panels, above them."""
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), frameon=False)
+
+
+def handles(methods: list[str]) -> list[Line2D]:
+    """Legend entries of methods."""
+    looks = [{**LOOKS[method], "marker": ""} for method in methods]
+    return [Line2D([], [], label=LABELS[method], **look) for method, look in zip(methods, looks, strict=True)]
+
+
+def published_handle() -> Line2D:
+    """Legend entry of published points."""
+    return Line2D(
+        [], [], linestyle="", marker="o", color="#222222", markerfacecolor="white", label="published mean"
+    )
+
+
+def floor(curves: Iterable[list[float | None]]) -> float:
+    """The power of ten below the smallest value of the curves, between FLOORS."""
+    values = [value for curve in curves for value in curve if value is not None and value > 0]
+    return float(np.clip(10.0 ** np.floor(np.log10(min(values, default=1.0))), *FLOORS))
+
+
+def line(axes: Axes, x: ArrayLike, mean: list[float | None], sd: list[float | None], **look: Any) -> None:
+    """A mean curve with a band of one standard deviation; gaps where there is no number."""
+    centre = np.array([np.nan if value is None else value for value in mean], dtype=np.float64)
+    spread = np.array([0.0 if value is None else value for value in sd], dtype=np.float64)
+    if axes.get_yscale() == "log":
+        # a curve that has reached the solution goes along the foot of the panel instead of ending
+        centre = np.maximum(centre, axes.get_ylim()[0])
+    axes.plot(x, centre, **{**look, "marker": ""})
+    low, high = centre - spread, centre + spread
+    if axes.get_yscale() == "log":
+        low = np.maximum(low, axes.get_ylim()[0])
+    axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def points(axes: Axes, x: ArrayLike, values: ArrayLike, resolution: float, **look: Any) -> None:
+    """Published points. On a logarithmic axis those below the error of reading stand at it, pointing down."""
+    place, height = np.asarray(x, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    face = {
+        "linestyle": "",
+        "color": look["color"],
+        "markerfacecolor": "white",
+        "markersize": 4.5,
+        "zorder": 5,
+    }
+    at_most = (height <= resolution) & (axes.get_yscale() == "log")
+    axes.plot(place[~at_most], height[~at_most], marker=look["marker"], **face)
+    axes.plot(place[at_most], np.full(int(at_most.sum()), resolution), marker=7, **face)
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a PNG whose bytes depend on the figure alone."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    write_bytes(path, stream.getvalue())

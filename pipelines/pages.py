@@ -1,0 +1,152 @@
+"""Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
+
+Writes reports/<profile>/pages/{synthetic,denoising}.html and reports/<profile>/index.html. A page is one
+file: figures and style are inside, mathematics is MathML, and nothing is loaded from anywhere. The same
+inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from traitlets.config import Config
+
+from pipelines import sources, tables
+from pipelines.errors import run
+from pipelines.notebook import image
+from pipelines.records import write_bytes
+from pipelines.sources import REPORTS, Sources
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ("synthetic", "denoising")
+TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising"}
+TIMEOUT = 600
+
+
+class Mathematics(IPythonRenderer):
+    """Markdown with its formulas as MathML, which browsers draw without a script."""
+
+    def block_math(self, body: str) -> str:
+        return f"<p>{mathml(body, 'block')}</p>"
+
+    def multiline_math(self, body: str) -> str:
+        return self.block_math(body)
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+
+class Exporter(HTMLExporter):
+    """The body of a page: text and what cells show, without code, prompts and scripts."""
+
+    def __init__(self) -> None:
+        super().__init__(template_name="basic", exclude_input=True, exclude_output_prompt=True)
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        return markdown(source)
+
+
+def mathml(formula: str, display: str) -> str:
+    """A formula in MathML, without the name space, an address that HTML does not need.
+
+    Raises ValueError for a command that the converter does not know and would print as it stands.
+    """
+    drawn = re.sub(r' xmlns="[^"]*"', "", convert(formula.strip(), display=display))
+    if "\\" in drawn:
+        raise ValueError(f"no MathML for {formula!r}")
+    return drawn
+
+
+def markdown(source: str) -> str:
+    """Markdown with formulas, tables and HTML, as HTML."""
+    rendered = MarkdownWithMath(renderer=Mathematics(escape=False, exclude_anchor_links=True)).render(source)
+    # a number is not torn from its spread
+    return re.sub(r"(?<=\d) ([±/]) (?=[\d+-])", "\u00a0\\1\u00a0", str(rendered))
+
+
+def notebook_path(name: str) -> Path:
+    """Where a notebook lies."""
+    return ROOT / "notebooks" / f"{name}.ipynb"
+
+
+def executed(path: Path, profile: str) -> nbformat.NotebookNode:
+    """A notebook with its outputs, run from the current folder in a kernel that knows nothing of the user's settings."""
+    notebook: nbformat.NotebookNode = nbformat.reads(path.read_text(), as_version=4)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {
+            **os.environ,
+            "BILEVEL_PROFILE": profile,
+            "IPYTHONDIR": home,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        # sockets in a folder of our own: no port is taken, and nobody else can talk to the kernel
+        kernel = {"transport": "ipc", "connection_file": str(Path(home) / "kernel.json")}
+        client = NotebookClient(
+            notebook,
+            timeout=TIMEOUT,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(Path.cwd())}},
+            config=Config({"KernelManager": kernel}),
+        )
+        client.execute(env=environment)
+    return notebook
+
+
+def page(title: str, profile: str, body: str, home: str = "") -> str:
+    """A whole page around a body; `home` is the way to index.html."""
+    folder = Path(__file__).resolve().parent / "page"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=False, undefined=jinja2.StrictUndefined
+    )
+    style = (folder / "style.css").read_text()
+    shell = environment.get_template("shell.html")
+    return shell.render(title=html.escape(title), profile=profile, body=body, home=home, style=style) + "\n"
+
+
+def index(inputs: Sources) -> str:
+    """The first page of a profile: results and claims, and where everything else is."""
+    lines = [f"# Results of profile {inputs.profile}", "", "Pages, with explanations:", ""]
+    lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items()]
+    lines += ["", "Tables, to be read and as numbers:", ""]
+    lines += [f"- {name}: [text](tables/{name}.md), [numbers](tables/{name}.csv)" for name in tables.DRAWN]
+    parts = [markdown("\n".join(lines))]
+    for name, title in {"results": "Results", "claims": "Claims of the paper"}.items():
+        table = tables.draw(inputs, name)
+        parts.append(f'<h2>{title}</h2>\n<div class="output_subarea">\n{markdown(table.markdown())}</div>')
+    return page(f"Results, profile {inputs.profile}", inputs.profile, "\n".join(parts))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.pages", description=__doc__)
+    parser.add_argument("profile")
+    given = parser.parse_args(arguments)
+    inputs = sources.load(given.profile)
+    # what notebooks show must be there before they run: then what is missing is said in one line
+    for name in NOTEBOOKS:
+        for figure in re.findall(r'picture\(profile, \\"([^"\\]+)', notebook_path(name).read_text()):
+            image(given.profile, figure, "")
+    folder = REPORTS / given.profile
+    for name in NOTEBOOKS:
+        body, _ = Exporter().from_notebook_node(executed(notebook_path(name), given.profile))
+        content = page(TITLES[name], given.profile, body, home="../index.html")
+        write_bytes(folder / "pages" / f"{name}.html", content.encode())
+    write_bytes(folder / "index.html", index(inputs).encode())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,102 @@
+"""What tables, figures and pages of a profile are drawn from: read once, with the hashes that they print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines import published, records, settings
+from pipelines.comparison import Estimate, ours
+from pipelines.errors import UserError
+
+FAMILIES = ("synthetic", "denoising")
+REPORTS = Path("reports")
+
+MADE_BY = {
+    "summary.json": "python -m pipelines.summary {family} {profile}",
+    "costs.json": "python -m pipelines.summary {family} {profile} --costs",
+    "timings.json": "python -m pipelines.timing {profile}",
+}
+"""The command that makes a file."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The inputs of one profile.
+
+    Attributes:
+        params: family -> the profile's block of its params.yaml. common: family -> the block that all
+        profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
+        timings.json of the synthetic family. hashes: name of an input -> SHA-256.
+    """
+
+    profile: str
+    params: Mapping[str, Mapping[str, Any]]
+    common: Mapping[str, Mapping[str, Any]]
+    cells: Mapping[str, Mapping[str, Any]]
+    costs: Mapping[str, Mapping[str, Any]]
+    timings: Mapping[str, Any]
+    hashes: Mapping[str, str]
+
+    def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
+        """A cell of summary.json; raises UserError where the file is older than params.yaml."""
+        name = "-".join(parts)
+        if name not in self.cells[family]:
+            made_by = MADE_BY["summary.json"].format(family=family, profile=self.profile)
+            raise UserError(
+                f"results/{self.profile}/{family}/summary.json has no {name}: `{made_by}` makes it anew"
+            )
+        found: Mapping[str, Any] = self.cells[family][name]
+        return found
+
+    def distance(self, example: str, method: str, preset: str, steps: int) -> Estimate:
+        """The final distance of a synthetic cell at T = steps."""
+        return ours(self.cell("synthetic", example, method, preset)["summary"][f"T={steps}"]["error"])
+
+    def accuracy(self, data: str, method: str, iterate: str = "last") -> Estimate:
+        """The test accuracy of a denoising cell."""
+        return ours(self.cell("denoising", data, method)["summary"][iterate]["test accuracy"])
+
+    def seconds(self, family: str, *parts: str) -> float | None:
+        """Processor seconds that training the cell took, None where it is not known."""
+        cost = self.costs[family].get("-".join(parts))
+        return None if cost is None else float(cost["cpu_seconds"])
+
+    def devices(self) -> str:
+        """What the cells were trained on."""
+        return ", ".join(sorted({one["device"] for cells in self.costs.values() for one in cells.values()}))
+
+    def drawn_from(self, *names: str) -> str:
+        """One line: the profile, and the short hashes of the named inputs and of the published data."""
+        named = [*names, *(name for name in self.hashes if name.startswith("published/"))]
+        parts = ", ".join(f"{name} {self.hashes[name][:12]}" for name in named)
+        return f"Drawn from: profile {self.profile}; {parts}."
+
+
+def load(profile: str) -> Sources:
+    """All inputs of a profile; raises UserError naming the command for a missing one."""
+    params = {family: settings.profile_params(family, profile) for family in FAMILIES}
+    common = {family: settings.load_params(family)["common"] for family in FAMILIES}
+    hashes: dict[str, str] = {}
+    read: dict[tuple[str, str], Any] = {}
+    wanted = [(family, file) for family in FAMILIES for file in ("summary.json", "costs.json")]
+    for family, file in [*wanted, ("synthetic", "timings.json")]:
+        path = records.RESULTS / profile / family / file
+        read[family, file] = records.read_json(path, MADE_BY[file].format(family=family, profile=profile))
+        hashes[f"{family}/{file}"] = records.sha256_of_file(path)
+    for family in FAMILIES:
+        # the profile's own block: another profile's parameters change nothing here
+        hashes[f"{family}/params.yaml"] = records.sha256_of([params[family], common[family]])
+    for path in (published.VALUES, published.CURVES):
+        hashes[f"published/{path.name}"] = records.sha256_of_file(path)
+    return Sources(
+        profile=profile,
+        params=params,
+        common=common,
+        cells={family: read[family, "summary.json"]["cells"] for family in FAMILIES},
+        costs={family: read[family, "costs.json"]["cells"] for family in FAMILIES},
+        timings=read["synthetic", "timings.json"],
+        hashes=hashes,
+    )

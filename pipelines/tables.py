@@ -1,0 +1,126 @@
+"""Draw the tables of a profile: `python -m pipelines.tables <profile>`.
+
+Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
+(the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
+paper's Table 3, in the published version Table 2), claims, and results, the table of the README
+(headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipelines import accuracies, claimed, comparison, distances, headline, published
+from pipelines.comparison import Estimate
+from pipelines.errors import run
+from pipelines.layout import Table, number, plus_minus, printed
+from pipelines.published import LABELS, Value
+from pipelines.records import significant, write_bytes
+from pipelines.sources import REPORTS, Sources, load
+
+MODES = {
+    (False, 1): "one trial",
+    (False, 20): "20 stacked",
+    (True, 1): "one trial, compiled",
+    (True, 20): "20 stacked, compiled",
+}
+"""(compiled, trials stacked) of the timings; the first is how the paper's were taken."""
+
+Times = Mapping[tuple[Any, ...], Estimate]
+"""(example, T, method, variant, compiled, stacked) -> seconds of 10,000 upper iterations."""
+
+
+def times(inputs: Sources) -> Times:
+    """The rows of timings.json."""
+    keys = ("example", "T", "method", "variant", "compiled", "stacked")
+    rows = [row for row in inputs.timings["rows"] if row["preset"] == distances.MAIN_PRESET]
+    return {tuple(row[key] for key in keys): comparison.ours(row["seconds_per_10000"]) for row in rows}
+
+
+def as_published(inputs: Sources) -> dict[tuple[str, int, str], Estimate]:
+    """(example, T, method) -> seconds, taken as the paper took them: one trial, not compiled."""
+    return {key[:3]: one for key, one in times(inputs).items() if key[3:] == ("", False, 1)}
+
+
+def wall_clock(inputs: Sources) -> Table:
+    """Seconds of 10,000 upper iterations and their ratio to Penalty's, by example, T and method."""
+    measured, methods = times(inputs), list(LABELS)
+    found = sorted({key[:4] for key in measured}, key=lambda key: (*key[:2], methods.index(key[2]), key[3]))
+    numbers, shown = [], []
+    for example, steps, method, variant in found:
+        value = published.value(f"time-{example}-T{steps}-{method}")
+        reference = published.value(f"time-{example}-T{steps}-penalty")
+        name = LABELS[method] + (f" ({variant})" if variant else "")
+        label = {"example": example[2:], "T": steps, "method": name}
+        ratio = significant(value.mean / reference.mean)
+        row: dict[str, Any] = {**label, "paper seconds": value.mean, "paper ratio": ratio}
+        read: dict[str, Any] = {**label, "paper": f"{printed(value)} ({number(ratio)})"}
+        for (compiled, stacked), mode in MODES.items():
+            mine = measured.get((example, steps, method, variant, compiled, stacked))
+            base = measured.get((example, steps, "penalty", "", compiled, stacked))
+            ratio = significant(mine.mean / base.mean) if mine and base and mine.mean and base.mean else None
+            row |= {
+                f"{mode} seconds": mine and mine.mean,
+                f"{mode} sd": mine and mine.sd,
+                f"{mode} ratio": ratio,
+            }
+            read[mode] = "-" if mine is None else f"{plus_minus(mine)} ({number(ratio)})"
+            if (compiled, stacked) == (False, 1):
+                row["order"] = "" if variant else _against_penalty(mine, base, value, reference)
+        read["against Penalty"] = row["order"] or "-"
+        numbers.append(row)
+        shown.append(read)
+    notes = [
+        "Seconds of 10,000 upper iterations, mean ± s.d. over repetitions, in brackets the ratio to Penalty"
+        " of the same column. Stacked: seconds for all 20 trials together. Seconds of different machines"
+        " are not comparable, ratios are. Against Penalty: whether the method is faster or slower than"
+        " Penalty as in the paper (one trial, not compiled, as the paper's were taken). Reused test: the"
+        " tolerance test takes the gradients that the step made, instead of new ones.",
+        f"Measured on {inputs.timings['machine'].get('device', 'an unknown device')}.",
+    ]
+    drawn = inputs.drawn_from("synthetic/timings.json")
+    return Table("wall-clock", "Wall clock", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
+
+
+def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value, reference: Value) -> str:
+    if value is reference or mine is None or base is None:
+        return ""
+    return comparison.order((mine, base), (comparison.theirs(value), comparison.theirs(reference)))
+
+
+DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "claims", "results")
+"""The names of all tables."""
+
+
+def draw(inputs: Sources, name: str) -> Table:
+    """One of the tables, by name."""
+    if name in distances.FIGURES:
+        return distances.figure(inputs, name)
+    drawing: dict[str, Callable[[Sources], Table]] = {
+        "wall-clock": wall_clock,
+        "figure-7": distances.figure_7,
+        "denoising": accuracies.table,
+        "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
+        "results": lambda inputs: headline.table(inputs, as_published(inputs)),
+    }
+    return drawing[name](inputs)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.tables", description=__doc__)
+    parser.add_argument("profile")
+    given = parser.parse_args(arguments)
+    inputs = load(given.profile)
+    folder = REPORTS / given.profile / "tables"
+    for table in [draw(inputs, name) for name in DRAWN]:
+        write_bytes(folder / f"{table.name}.md", table.markdown().encode())
+        write_bytes(folder / f"{table.name}.csv", table.csv().encode())
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,166 @@
+"""Made-up results of exactly the shapes that stages write: numbers near the published ones."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from pipelines import published, settings
+from pipelines.comparison import FULL_BUDGET
+from pipelines.distances import ablation
+from pipelines.statistics import curve_over_trials, over_trials
+
+ITERATIONS = [*range(0, 40001, 202), 40001]
+
+
+def write_results(root: Path, profile: str, off: float = 0.0) -> None:
+    """results/<profile>/ below `root`. `off` is added to every distance of Penalty on example 1."""
+    for name, content in contents(profile, off).items():
+        path = root / "results" / profile / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+@functools.cache
+def contents(profile: str, off: float) -> dict[str, str]:
+    """The files of a profile, by their place."""
+    files: dict[str, Any] = {}
+    for family, cells in {"synthetic": synthetic(profile, off), "denoising": denoising(profile)}.items():
+        head = {"schema": 1, "family": family, "profile": profile}
+        cost = {
+            "seconds": 70.0,
+            "cpu_seconds": 61.5,
+            "peak_memory_bytes": 1,
+            "device": "a processor",
+            "commit": "0",
+            "date": "2000-01-01",
+        }
+        files[f"{family}/summary.json"] = {**head, "cells": cells}
+        costs = {name: {"parts": cell["parts"], **cost} for name, cell in cells.items()}
+        files[f"{family}/costs.json"] = {**head, "cells": costs}
+    machine = {"device": "a processor", "threads": 1}
+    files["synthetic/timings.json"] = {
+        "schema": 1,
+        "profile": profile,
+        "machine": machine,
+        "rows": timings(profile),
+    }
+    return {name: json.dumps(value, allow_nan=False) for name, value in files.items()}
+
+
+def synthetic(profile: str, off: float = 0.0) -> dict[str, Any]:
+    """Cells whose mean curves are the published ones, with trials scattered about them."""
+    params, random = settings.profile_params("synthetic", profile), np.random.default_rng(0)
+    cells = {}
+    pairs = [(example, method, 20) for example in params["examples"] for method in params["methods"]]
+    pairs += [("ablation", variant, 5) for variant in params["variants"]]
+    for first, second, count in pairs:
+        for preset in params["presets"]:
+            summary: dict[str, Any] = {}
+            curves: dict[str, Any] = {"iteration": ITERATIONS}
+            for steps in (1, 5, 10):
+                if first == "ablation":
+                    block, lambda_0 = ablation(second)
+                    curve = published.ablation_curve(block, steps, float(lambda_0))
+                else:
+                    curve = published.curve(int(first[2:]), steps, second)
+                mean = np.interp(ITERATIONS, curve.x, curve.mean) + (
+                    off if (first, second) == ("ex1", "penalty") else 0
+                )
+                noise = random.normal(size=(count, 1)) * 0.03
+                trials = mean * (1 + noise - noise.mean())
+                summary[f"T={steps}"] = {
+                    "error": over_trials(trials[:, -1]),
+                    "penalty updates": over_trials([80.0] * count),
+                    "diverged": 0,
+                }
+                curves[f"T={steps}"] = {"error": curve_over_trials(trials.tolist())}
+            cells["-".join((first, second, preset))] = {
+                "parts": [first, second, preset], "record": "0" * 64, "summary": summary, "curves": curves,
+            }  # fmt: skip
+    return cells
+
+
+def denoising(profile: str) -> dict[str, Any]:
+    """Cells with accuracies about the published ones."""
+    params, random = settings.profile_params("denoising", profile), np.random.default_rng(1)
+    cells = {}
+    for data in params["data"]:
+        source, _, noise = data.rpartition("-")
+        source = source if source in FULL_BUDGET else "mnist"
+        for method in params["methods"]:
+            value = published.value(f"denoise-{source}-{noise}-{method.replace('train-val', 'trainval')}")
+            last = value.mean + random.normal(size=5) * (value.sd or 0.1)
+            summary: dict[str, Any] = {
+                name: {"test accuracy": over_trials(last + more)}
+                for name, more in (("last", 0.0), ("selected", 0.05), ("best on test", 0.1))
+            }
+            if method in ("approxgrad", "penalty"):
+                summary["importances"] = {
+                    name: over_trials([0.9, 0.91, 0.92, 0.9, 0.91])
+                    for name in (
+                        "mean of clean",
+                        "mean of corrupted",
+                        "area under ROC",
+                        "precision",
+                        "recall",
+                    )
+                }
+            summary["diverged"] = 0
+            places = list(range(0, 1001, 50))
+            rise = np.linspace(0.8, 1.0, len(places))
+
+            def curve(end: float, rise: Any = rise) -> dict[str, Any]:
+                return curve_over_trials([(end * rise + shift).tolist() for shift in (-0.2, 0.0, 0.2)])
+
+            curves = {
+                "iteration": places,
+                "test accuracy": curve(value.mean),
+                "selection accuracy": curve(value.mean),
+                "train accuracy": curve(100.0 - float(noise)),
+                "validation accuracy": curve(100.0),
+            }
+            cells[f"{data}-{method}"] = {
+                "parts": [data, method], "record": "0" * 64, "summary": summary, "curves": curves,
+            }  # fmt: skip
+    return cells
+
+
+def timings(profile: str) -> list[dict[str, Any]]:
+    """The published seconds, halved; twenty stacked for one tenth of twenty times the time."""
+    params = settings.profile_params("synthetic", profile)
+    rows = []
+    for compiled, stacked in ((False, 1), (False, 20), (True, 1), (True, 20)):
+        for example in params["timing"]["compiled" if compiled else "eager"]["examples"]:
+            for steps in (1, 5, 10):
+                for method, variant in (
+                    *((method, "") for method in params["methods"]),
+                    ("penalty", "reused test"),
+                ):
+                    mean = published.value(f"time-{example}-T{steps}-{method}").mean / (50 if compiled else 2)
+                    mean *= (2.0 if stacked == 20 else 1.0) * (0.9 if variant else 1.0)
+                    rows.append(
+                        {
+                            "example": example, "T": steps, "method": method, "variant": variant,
+                            "preset": "released", "stacked": stacked, "compiled": compiled,
+                            "seconds_per_10000": over_trials([mean * 0.999, mean, mean * 1.001]),
+                        }
+                    )  # fmt: skip
+    return rows
+
+
+def write_params(root: Path) -> None:
+    """The families' params.yaml, with every preset and noise level in the profile `cpu`, whatever it trains today."""
+    full = {"synthetic": {"presets": ["described", "released"]}, "denoising": {"data": ["mnist-25", "mnist-50"]}}
+    for family, lists in full.items():
+        params = settings.load_params(family)
+        params["cpu"].update(lists)
+        path = root / "pipelines" / family / "params.yaml"
+        path.parent.mkdir(parents=True)
+        with path.open("w") as stream:
+            YAML().dump(json.loads(json.dumps(params)), stream)

@@ -1,0 +1,107 @@
+"""Figures from made-up results: every panel there, our curves and the published points in it, and the same bytes twice."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
+
+from pipelines import drawing, figures, published, sources
+from pipelines.sources import Sources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
+    made_up.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made_up.write_results(tmp_path, "cpu")
+    return sources.load("cpu")
+
+
+def test_names(inputs: Sources) -> None:
+    names = [name for name, _ in figures.drawings(inputs)]
+    assert names[:6] == ["figure-1", "figure-2", "figure-7", "figure-1-log", "figure-2-log", "figure-7-log"]
+    assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
+    assert len(names) == len(set(names)) == 15
+
+
+def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:
+    with drawing.style():
+        figure = figures.convergence(inputs, "figure-1", "released", log=False)
+    assert [axes.get_title() for axes in figure.axes] == [
+        f"Example {e}, T = {t}" for e in (1, 2) for t in (1, 5, 10)
+    ]
+    assert [axes.get_ylim()[1] for axes in figure.axes] == [20, 20, 20, 40, 40, 40]
+    axes = figure.axes[5]
+    colour = drawing.LOOKS["penalty"]["color"]
+    lines = [line for line in axes.get_lines() if to_hex(line.get_color()) == colour]
+    ours, points = lines[0], lines[1]
+    expected = inputs.cell("synthetic", "ex2", "penalty", "released")["curves"]["T=10"]["error"]["mean"]
+    np.testing.assert_allclose(np.asarray(ours.get_ydata(), dtype=float), expected)
+    np.testing.assert_allclose(
+        np.asarray(points.get_ydata(), dtype=float), published.curve(2, 10, "penalty").mean
+    )
+    assert "Drawn from: profile cpu" in figure.get_supxlabel()
+
+
+def test_a_logarithmic_axis_loses_nothing(inputs: Sources) -> None:
+    with drawing.style():
+        figure = figures.convergence(inputs, "figure-1", "released", log=True)
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert axes.get_yscale() == "log" and low == pytest.approx(1e-3)
+        for line in axes.get_lines():
+            values = np.asarray(line.get_ydata(), dtype=float)
+            assert ((values >= low * 0.999) & (values <= high)).all()
+
+
+def test_floor() -> None:
+    assert drawing.floor([[1.0, 0.004]]) == pytest.approx(1e-3)
+    assert drawing.floor([[1.0, 0.3], [3e-5, None]]) == pytest.approx(1e-5)
+    assert drawing.floor([[0.0, 1e-12]]) == pytest.approx(1e-6)
+    assert drawing.floor([[None]]) == pytest.approx(1e-3)
+
+
+def test_the_same_bytes_twice(inputs: Sources, tmp_path: Path) -> None:
+    for name in ("first.png", "second.png"):
+        with drawing.style():
+            drawing.write(figures.final_accuracies(inputs), tmp_path / name)
+    content = (tmp_path / "first.png").read_bytes()
+    assert content == (tmp_path / "second.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and b"Software" not in content and b"tIME" not in content
+    width, height = struct.unpack(">II", content[16:24])
+    assert (width, height) == (1425, 510)
+
+
+def test_other_figures(inputs: Sources) -> None:
+    with drawing.style():
+        clock, curves = figures.wall_clock(inputs), figures.learning_curves(inputs)
+        ablation = figures.ablation(inputs, "released", log=False)
+    assert len(clock.axes) == 12 and len(curves.axes) == 6 and len(ablation.axes) == 6
+    assert [axes.get_title() for axes in curves.axes[:3]] == [
+        "mnist-25: test", "mnist-25: selection", "mnist-25: train (noisy labels)",
+    ]  # fmt: skip
+    # paper, one trial and 20 stacked for three methods; the paper has no reused test
+    bars = [bar for bar in clock.axes[0].patches if isinstance(bar, Rectangle)]
+    widths = [bar.get_width() for bar in bars if bar.get_width() > 0]
+    assert len(widths) == 3 * 3 + 2
+
+
+def test_a_users_own_style_changes_nothing(inputs: Sources, tmp_path: Path) -> None:
+    import matplotlib
+
+    with drawing.style():
+        drawing.write(figures.final_accuracies(inputs), tmp_path / "plain.png")
+    with (
+        matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 30}),
+        drawing.style(),
+    ):
+        drawing.write(figures.final_accuracies(inputs), tmp_path / "styled.png")
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "styled.png").read_bytes()

@@ -1,0 +1,162 @@
+"""Tables from made-up results: their rows and verdicts, the same bytes twice, and what is said where an input is missing."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import made_up
+import pandas as pd
+import pytest
+
+from pipelines import comparison, headline, sources, tables, told
+from pipelines.comparison import Estimate
+from pipelines.errors import UserError
+from pipelines.layout import Table, duration, plus_minus
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made_up.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def numbers(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, comment="#", keep_default_na=False)
+
+
+def test_all_tables_twice(place: Path) -> None:
+    made_up.write_results(place, "cpu")
+    tables.main(["cpu"])
+    folder = place / "reports/cpu/tables"
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(first) == {f"{name}.{kind}" for name in tables.DRAWN for kind in ("md", "csv")}
+    tables.main(["cpu"])
+    assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
+    for content in first.values():
+        last = content.decode().rstrip("\n").splitlines()[-1]
+        assert (
+            last.lstrip("# ").startswith("Drawn from: profile cpu; ")
+            and "published/paper_results.yaml" in last
+        )
+    rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
+    assert rows == {
+        "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": 12,
+        "results": 16 + 2 + 4 + 10,
+    }  # fmt: skip
+    for name in ("figure-1", "figure-2", "figure-7"):
+        for preset in ("released", "described"):
+            assert set(numbers(folder / f"{name}.csv")[f"{preset} verdict"]) == {"agrees"}
+    # a cut budget never agrees with an absolute number
+    assert set(numbers(folder / "denoising.csv")["verdict"]) == {"not comparable"}
+    assert set(numbers(folder / "denoising.csv")["order"]) == {"same order", ""}
+    text = (folder / "denoising.md").read_text()
+    assert "2,000 of 59,000 training images" in text and "94.6 ± 0.3 or 90.5 ± 0.3" in text
+    claimed = numbers(folder / "claims.csv").set_index("id")
+    assert claimed["ours, released"]["C04"] == "holds" and claimed["paper"]["C17"] == "not measured"
+    assert "Panels of Figures 1 and 2: 48 of 48 agree" in (folder / "results.md").read_text()
+
+
+def test_wall_clock_ratios(place: Path) -> None:
+    made_up.write_results(place, "cpu")
+    table = tables.draw(sources.load("cpu"), "wall-clock")
+    frame = {(row["example"], row["T"], row["method"]): row for row in told.rows(table)}
+    row = frame["1", 10, "RMD"]
+    assert row["paper ratio"] == pytest.approx(95.4 / 57.0, rel=1e-5)
+    assert row["one trial ratio"] == pytest.approx(row["paper ratio"], rel=1e-4)
+    assert row["20 stacked seconds"] == pytest.approx(95.4, rel=1e-4)
+    assert row["order"] == "same order"
+    assert frame["1", 1, "ApproxGrad"]["order"] == "tied in the paper"
+    assert frame["1", 10, "Penalty (reused test)"]["one trial ratio"] == pytest.approx(0.9)
+    # compiled programs are timed on example 1 alone
+    assert pd.isna(frame["2", 10, "RMD"]["one trial, compiled ratio"])
+
+
+def test_a_shift_is_found(place: Path) -> None:
+    made_up.write_results(place, "embedded", off=1.0)
+    inputs = sources.load("embedded")
+    frame = tables.draw(inputs, "figure-1").numbers
+    differ = frame[frame["released verdict"] == comparison.DIFFERS]
+    assert set(zip(differ["example"], differ["method"], strict=True)) == {("1", "Penalty")}
+    assert len(differ) == 3
+    read = tables.draw(inputs, "results").shown.set_index("result")
+    assert read["verdict"]["Figure 1, example 1, Penalty: distance"] == "differs"
+    claims = tables.draw(inputs, "claims").numbers.set_index("id")
+    assert (claims["ours, released"]["C02"], claims["ours, released"]["C01"]) == ("fails", "holds")
+
+
+def test_digits_stand_beside_mnist(place: Path) -> None:
+    made_up.write_results(place, "embedded")
+    shown = tables.draw(sources.load("embedded"), "denoising").shown
+    assert set(shown["verdict"]) == {"not comparable"}
+    assert shown["paper"][4] == "MNIST: 98.89 ± 0.04"
+
+
+def test_a_diverged_cell_is_said_so(place: Path) -> None:
+    made_up.write_results(place, "embedded")
+    path = place / "results/embedded/synthetic/summary.json"
+    record = json.loads(path.read_text())
+    cell = record["cells"]["ex1-penalty-released"]
+    none = {"mean": None, "sd": None, "n": 0, "half_width": None}
+    cell["summary"]["T=5"] = {"error": none, "penalty updates": none, "diverged": 20}
+    cell["curves"]["T=5"]["error"]["mean"][-1] = None
+    path.write_text(json.dumps(record))
+    frame = tables.draw(sources.load("embedded"), "figure-1").numbers
+    row = frame[(frame["example"] == "1") & (frame["T"] == 5) & (frame["method"] == "Penalty")].iloc[0]
+    assert (row["released verdict"], row["released diverged"]) == ("diverged", 20)
+    read = tables.draw(sources.load("embedded"), "results").shown.set_index("result")
+    assert (
+        read["verdict"]["Figure 1, example 1, Penalty: distance"] == "agrees at T = 1, 10; diverged at T = 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("synthetic/summary.json", "python -m pipelines.summary synthetic cpu"),
+        ("denoising/summary.json", "python -m pipelines.summary denoising cpu"),
+        ("denoising/costs.json", "python -m pipelines.summary denoising cpu --costs"),
+        ("synthetic/timings.json", "python -m pipelines.timing cpu"),
+    ],
+)
+def test_what_is_missing_is_named_with_its_command(place: Path, path: str, command: str) -> None:
+    made_up.write_results(place, "cpu")
+    (place / "results/cpu" / path).unlink()
+    with pytest.raises(UserError, match=f"{path} is missing: `{command}` makes it"):
+        tables.main(["cpu"])
+    assert not (place / "reports").exists()
+
+
+def test_an_old_summary_and_an_unknown_profile(place: Path) -> None:
+    made_up.write_results(place, "cpu")
+    path = place / "results/cpu/denoising/summary.json"
+    record = json.loads(path.read_text())
+    del record["cells"]["mnist-50-penalty"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(
+        UserError, match="has no mnist-50-penalty: `python -m pipelines.summary denoising cpu`"
+    ):
+        tables.main(["cpu"])
+    with pytest.raises(UserError, match="no profile 'cpus'"):
+        tables.main(["cpus"])
+
+
+def test_how_numbers_are_written() -> None:
+    assert plus_minus(Estimate(3.1623, 0.0, 20)) == "3.16 ± 0.00"
+    assert plus_minus(Estimate(0.01234, 0.00056, 20)) == "0.0123 ± 0.0006"
+    assert plus_minus(Estimate(2e-5, 1e-6, 20)) == "2e-05 ± 1e-06"
+    assert plus_minus(Estimate(2.5, None, 1)) == "2.50"
+    assert plus_minus(Estimate(None, None, 0)) == "diverged"
+    assert [duration(seconds) for seconds in (None, 61.5, 600, 7200)] == ["-", "62 s", "10 min", "2.0 h"]
+    assert headline.by_steps({1: "agrees", 5: "agrees"}) == "agrees"
+
+
+def test_a_bar_does_not_end_a_cell() -> None:
+    frame = pd.DataFrame([{"a": "x|y"}])
+    table = Table("t", "t", frame, frame, [], "Drawn from: nothing.")
+    assert "x\\|y" in table.markdown()
+    assert len(pd.read_csv(io.StringIO(table.csv()), comment="#")) == 1
