@@ -1,0 +1,124 @@
+"""Which stages `make repro` runs, in which order, and what it does where one fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import repro
+from pipelines.errors import UserError
+
+D, S = "pipelines/denoising/dvc.yaml:", "pipelines/synthetic/dvc.yaml:"
+CODE = {"changed deps": {"core/products.py": "modified"}}
+NO_DATA = {"changed deps": {"data/prepared/cpu/mnist-25/train.npz": "deleted"}}
+NOT_CACHED = {"changed outs": {"data/raw/mnist/train-images-idx3-ubyte": "not in cache"}}
+NO_RECORD = {"changed outs": {"results/cpu/denoising/mnist-25-penalty/train.json": "deleted"}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        (f"{D}train_cpu_penalty@mnist-25", ("train", "cpu")),
+        (f"{D}train_paper_val-only@mnist-25", ("train", "paper")),
+        (f"{D}corrupt_embedded@digits-25", ("corrupt", "embedded")),
+        (f"{S}evaluate_cpu@ex1-gd-described", ("evaluate", "cpu")),
+        ("pipelines/datasets/dvc.yaml:fetch_mnist", ("fetch", "")),
+        ("tables@cpu", ("tables", "")),
+    ],
+)
+def test_kind_and_profile(stage: str, expected: tuple[str, str]) -> None:
+    assert repro.kind_and_profile(stage) == expected
+
+
+def test_missing_data_alone_makes_nothing_stale() -> None:
+    found: dict[str, list[Any]] = {
+        f"{D}train_cpu_oracle@mnist-25": [NO_DATA],
+        f"{D}corrupt_cpu@mnist-25": [NO_DATA, NOT_CACHED],
+        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+    }
+    assert not any(repro.stale(found, "cpu").values())
+    assert repro.needed_data(found, "cpu", "fetch") == []
+    assert repro.needed_data(found, "cpu", "corrupt") == []
+
+
+@pytest.mark.parametrize("change", [CODE, NO_RECORD, "changed command"])
+def test_one_stale_cell_needs_its_data(change: Any) -> None:
+    fetch = "pipelines/datasets/dvc.yaml:fetch_mnist"
+    found: dict[str, list[Any]] = {
+        f"{D}train_cpu_penalty@mnist-25": [change, NO_DATA],
+        f"{D}train_cpu_oracle@mnist-25": [NO_DATA],
+        f"{D}train_paper_oracle@mnist-25": [CODE],
+        f"{D}corrupt_cpu@mnist-25": [NOT_CACHED],
+        f"{D}corrupt_paper@mnist-25": [NOT_CACHED],
+        fetch: [NOT_CACHED],
+    }
+    assert repro.stale(found, "cpu")["train"] == [f"{D}train_cpu_penalty@mnist-25"]
+    assert repro.needed_data(found, "cpu", "fetch") == [fetch]
+    assert repro.needed_data(found, "cpu", "corrupt") == [f"{D}corrupt_cpu@mnist-25"]
+
+
+def test_a_stale_synthetic_cell_needs_no_data() -> None:
+    found: dict[str, list[Any]] = {
+        f"{S}train_cpu_gd@ex1-released": [CODE],
+        f"{D}corrupt_cpu@mnist-25": [NOT_CACHED],
+        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+    }
+    assert repro.needed_data(found, "cpu", "fetch") == []
+    assert repro.needed_data(found, "cpu", "corrupt") == []
+
+
+def test_embedded_fetches_nothing() -> None:
+    found: dict[str, list[Any]] = {
+        f"{D}train_embedded_oracle@digits-25": [CODE],
+        f"{D}corrupt_embedded@digits-25": [NOT_CACHED],
+        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+    }
+    assert repro.needed_data(found, "embedded", "fetch") == []
+    assert repro.needed_data(found, "embedded", "corrupt") == [f"{D}corrupt_embedded@digits-25"]
+
+
+def test_the_profile_is_written_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("# a comment\nprofile: embedded\n# more\n")
+    repro.use_profile("embedded")
+    assert capsys.readouterr().out == ""
+    repro.use_profile("cpu")
+    assert capsys.readouterr().out == "params.yaml now says profile: cpu\n"
+    assert Path("params.yaml").read_text() == "# a comment\nprofile: cpu\n# more\n"
+    assert repro.profile_in_use() == "cpu"
+    with pytest.raises(UserError, match="no profile 'gpu'; there are: embedded, cpu, paper"):
+        repro.use_profile("gpu")
+    assert repro.profile_in_use() == "cpu"
+    Path("params.yaml").write_text("profil: cpu\n")
+    with pytest.raises(UserError, match="params.yaml has no line"):
+        repro.profile_in_use()
+
+
+def test_the_others_are_run_where_one_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ran: list[str] = []
+
+    def stage(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append(command[-1])
+        bad = command[-1] == "b"
+        return subprocess.CompletedProcess(command, int(bad), "Running stage\n", "error: no room\n" if bad else "")
+
+    monkeypatch.setattr(subprocess, "run", stage)
+    with pytest.raises(UserError, match="1 of train failed, what is done is kept:\nb\n    error: no room"):
+        repro.side_by_side(["a", "b", "c", "d"], 2, "train")
+    assert sorted(ran) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("command", ["pipelines.repro", "pipelines.report"])
+def test_an_unknown_profile_by_command(command: str) -> None:
+    root = Path(__file__).resolve().parents[2]
+    before = (root / "params.yaml").read_text()
+    ended = subprocess.run([sys.executable, "-m", command, "--profile", "gpu"], cwd=root, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.strip() == "error: no profile 'gpu'; there are: embedded, cpu, paper"
+    assert (root / "params.yaml").read_text() == before

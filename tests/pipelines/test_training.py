@@ -1,0 +1,180 @@
+"""Training a cell by its command: the same bytes always, whatever interrupts it, and clear words for wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import small_project
+from small_project import begun, call, done, until
+
+from pipelines.datasets import digits
+from pipelines.datasets.splits import digits_splits
+
+CELL = ("denoising", "embedded", "digits-25", "penalty")
+FOLDER = Path("results/embedded/denoising/digits-25-penalty")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A small project, and what its denoising cell comes to undisturbed."""
+    project = small_project.copy(tmp_path_factory.mktemp("training") / "project")
+    done(project, "-m", "pipelines.corrupt", "denoising", "embedded", "digits-25")
+    return project, outcome(project)
+
+
+def outcome(project: Path, **more: str) -> dict[str, bytes]:
+    done(project, "-m", "pipelines.train", *CELL, **more)
+    done(project, "-m", "pipelines.evaluate", *CELL)
+    folder = project / FOLDER
+    return {name: (folder / name).read_bytes() for name in ("train.json", "metrics.json")}
+
+
+def afresh(project: Path) -> None:
+    shutil.rmtree(project / "results", ignore_errors=True)
+    shutil.rmtree(project / "checkpoints", ignore_errors=True)
+
+
+def checkpoint(project: Path, group: int) -> list[Path]:
+    return list(project.glob(f"checkpoints/*/{group}.pt"))
+
+
+def test_twice_the_same_bytes_tracked_or_not(trained: tuple[Path, dict[str, bytes]]) -> None:
+    project, expected = trained
+    afresh(project)
+    assert outcome(project, BILEVEL_TRACKING="1", MLFLOW_TRACKING_URI=f"sqlite:///{project}/other.db") == expected
+    assert (project / "other.db").stat().st_size > 0
+    assert not list(project.glob("checkpoints/*/*.pt"))
+
+
+def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, bytes]]) -> None:
+    _, expected = trained
+    record = json.loads(expected["train.json"])
+    assert record["cell"] == ["digits-25", "penalty"]
+    assert [trial["seed"] for trial in record["trials"]] == [0, 1, 2]
+    pretraining = 2 * (len(digits_splits(digits.load(), 400).validation.labels) // 100)
+    for trial in record["trials"]:
+        assert trial["status"] == "finished"
+        assert trial["iterations"] == 4 * 8
+        # ten lower steps, the u-step and the test: each one product of each kind it needs; two epochs of pre-training
+        calls = trial["oracle_calls"]
+        assert calls["gradients_g"] == 32 * 12
+        assert calls["gradients_f"] == 32 * 12 + pretraining
+        assert calls["hessian_products"] == 32 * 11
+        assert calls["cross_products"] == 32 * 2
+        assert len(trial["state_after_first_steps"]) == 64
+        assert trial["curve"]["iteration"] == [0, 8, 16, 24, 32]
+    assert len({trial["state_after_first_steps"] for trial in record["trials"]}) == 3
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_and_run_again(trained: tuple[Path, dict[str, bytes]], how: signal.Signals) -> None:
+    project, expected = trained
+    afresh(project)
+    process = begun(project, "-m", "pipelines.train", *CELL)
+    until(lambda: checkpoint(project, 0))
+    os.kill(process.pid, how)
+    said, _ = process.communicate(timeout=60)
+    assert not (project / FOLDER / "train.json").exists()
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert said.strip().splitlines()[-1].startswith("interrupted: run the same command again")
+        assert "Traceback" not in said
+    assert outcome(project) == expected
+
+
+def test_goes_on_from_the_checkpoint(trained: tuple[Path, dict[str, bytes]]) -> None:
+    project, expected = trained
+    afresh(project)
+    process = begun(project, "-m", "pipelines.train", *CELL)
+    until(lambda: checkpoint(project, 0))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (path,) = checkpoint(project, 0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    ended = call(project, "-m", "pipelines.train", *CELL)
+    assert ended.returncode == 2
+    assert ended.stderr.strip().splitlines()[-1].startswith(f"error: the checkpoint {path.relative_to(project)} cannot be")
+    path.write_bytes(whole)
+    assert outcome(project) == expected
+
+
+def test_two_at_once_are_refused(trained: tuple[Path, dict[str, bytes]]) -> None:
+    project, expected = trained
+    afresh(project)
+    first = begun(project, "-m", "pipelines.train", *CELL)
+    until(lambda: list(project.glob("checkpoints/*/lock")))
+    os.kill(first.pid, signal.SIGSTOP)  # still alive, and still holding the lock
+    second = call(project, "-m", "pipelines.train", *CELL)  # waits half a minute
+    os.kill(first.pid, signal.SIGCONT)
+    assert second.returncode == 2
+    assert "another process is training this cell" in second.stderr
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert (project / FOLDER / "train.json").read_bytes() == expected["train.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("denoising", "embedded", "digits-25", "penalti"), ["'penalti'", "did you mean penalty?", "oracle"]),
+        (("denoising", "embedded", "digits-26", "penalty"), ["'digits-26'", "did you mean digits-25?"]),
+        (("denoising", "embeded", "digits-25", "penalty"), ["'embeded'", "did you mean embedded?"]),
+        (("denoise", "embedded", "digits-25", "penalty"), ["'denoise'", "denoising, synthetic"]),
+        (("denoising", "embedded", "penalty"), ["named by 2 parts", "penalty"]),
+        (("synthetic", "embedded", "ex1", "gd", "publised"), ["'publised'", "released"]),
+    ],
+)
+def test_unknown_names(trained: tuple[Path, dict[str, bytes]], arguments: tuple[str, ...], words: list[str]) -> None:
+    project, _ = trained
+    ended = call(project, "-m", "pipelines.train", *arguments)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+def test_unknown_solver_and_setting(tmp_path: Path) -> None:
+    project = small_project.copy(tmp_path / "project")
+    params = project / "pipelines/synthetic/params.yaml"
+    whole = params.read_text()
+    for old, new, words in (
+        ("ex1:\n      gd: {solver: gd,", "ex1:\n      gd: {solver: gdd,", ["no solver 'gdd'", "did you mean gd?"]),
+        ("ex1:\n      gd: {solver: gd, settings: {upper", "ex1:\n      gd: {solver: gd, settings: {uper", ["uper_step_size"]),
+    ):
+        assert old in whole
+        params.write_text(whole.replace(old, new, 1))
+        ended = call(project, "-m", "pipelines.train", "synthetic", "embedded", "ex1", "gd", "released")
+        assert ended.returncode == 2, ended.stderr
+        line = ended.stderr.strip().splitlines()[-1]
+        assert line.startswith("error: pipelines/synthetic/params.yaml: embedded.cells.ex1.gd: ")
+        for word in words:
+            assert word in line
+
+
+def test_missing_data_is_named(tmp_path: Path) -> None:
+    project = small_project.copy(tmp_path / "project")
+    ended = call(project, "-m", "pipelines.train", *CELL)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert "data/prepared/embedded/digits-25" in line
+    assert "python -m pipelines.corrupt denoising embedded digits-25" in line
+
+
+def test_an_unwritable_folder(trained: tuple[Path, dict[str, bytes]]) -> None:
+    project, _ = trained
+    afresh(project)
+    (project / "results").write_text("a file where the folder should be")
+    ended = call(project, "-m", "pipelines.train", *CELL)
+    (project / "results").unlink()
+    assert ended.returncode == 2
+    assert ended.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in ended.stderr
+    # nothing of the training was lost
+    assert len(checkpoint(project, 0)) == len(checkpoint(project, 2)) == 1
