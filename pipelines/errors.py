@@ -37,5 +37,7 @@ _MENDS = {
     errno.EDQUOT: "free some of your quota and run the same command again, what was finished is kept",
     errno.EACCES: "make the folder writable for this user and run the same command again",
     errno.EPERM: "make the folder writable for this user and run the same command again",
+    errno.EEXIST: "a file stands where a folder belongs: move it away and run the same command again",
+    errno.ENOTDIR: "a file stands where a folder belongs: move it away and run the same command again",
     errno.EROFS: "the file system is read-only: work in a folder that can be written",
 }

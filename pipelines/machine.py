@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import os
 import platform
@@ -31,8 +32,10 @@ def device() -> torch.device:
     return torch.device(wanted)
 
 
+@functools.cache
 def source_hash() -> str:
-    """SHA-256 over the project's modules that are loaded now: a checkpoint of other code is not gone on from."""
+    """SHA-256 over the project's modules that are loaded at the first call: a checkpoint of other code is not gone on
+    from."""
     digest = hashlib.sha256()
     exempt = {ROOT / path for path in map(path_of, EXEMPT) if path is not None}
     for path in sorted(loaded_sources()):

@@ -51,9 +51,9 @@ class Sources:
         found: Mapping[str, Any] = self.cells[family][name]
         return found
 
-    def distance(self, example: str, method: str, preset: str, steps: int) -> Estimate:
-        """The final distance of a synthetic cell at T = steps."""
-        return ours(self.cell("synthetic", example, method, preset)["summary"][f"T={steps}"]["error"])
+    def distance(self, example: str, method: str, preset: str, steps: int, by: str = "error") -> Estimate:
+        """The final distance of a synthetic cell at T = steps, by one of its measures."""
+        return ours(self.cell("synthetic", example, method, preset)["summary"][f"T={steps}"][by])
 
     def accuracy(self, data: str, method: str, iterate: str = "last") -> Estimate:
         """The test accuracy of a denoising cell."""

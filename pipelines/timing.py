@@ -25,14 +25,9 @@ from pipelines.errors import run
 from pipelines.statistics import over_trials
 from pipelines.synthetic.run import Run
 
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "gd": ("gd", {}),
-    "rmd": ("rmd", {}),
-    "approxgrad": ("approxgrad", {}),
-    "penalty": ("penalty", {}),
-    # the tolerance test on gradients that are there already, instead of on new ones
-    "penalty, reused test": ("penalty", {"test_gradients": "reused"}),
-}
+# the tolerance test on gradients that are there already, instead of on new ones
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {"penalty": {"reused test": {"test_gradients": "reused"}}}
+"""Beside each method as it is: settings that cost another time, by method and name."""
 
 
 class Timed(NamedTuple):
@@ -45,7 +40,9 @@ class Timed(NamedTuple):
 def prepared(profile: str, example: str, steps: int, stacked: int, compiled: bool) -> list[Timed]:
     """Every variant on one example, at one T, warm and ready to be timed in turn."""
     timed = []
-    for variant, (method, extra) in VARIANTS.items():
+    methods = settings.profile_params("synthetic", profile)["methods"]
+    variants = [(method, *one) for method in methods for one in {"": {}, **VARIANTS.get(method, {})}.items()]
+    for method, variant, extra in variants:
         cell = families.cell("synthetic", profile, (example, method, "released"))
         cell = dataclasses.replace(
             cell,
@@ -66,10 +63,10 @@ def prepared(profile: str, example: str, steps: int, stacked: int, compiled: boo
             "example": example,
             "T": steps,
             "method": method,
-            "variant": variant.partition(", ")[2],
+            "variant": variant,
             "preset": "released",
             "stacked": stacked,
-            "compiled": compiled and trials.compiler_problem() is None,
+            "compiled": compiled,
         }
         timed.append(Timed(label, lambda count, a=advance, s=state, b=batch: a(s, b, count)))
     return timed
@@ -93,7 +90,7 @@ def measure(profile: str, plan: Mapping[str, Any], lower_steps: list[int]) -> li
     torch.set_num_threads(1)
     settings_of = [
         (example, steps, stacked, compiled)
-        for compiled in (False, True)
+        for compiled in ((False, True) if trials.compiler_problem() is None else (False,))
         for example in plan["compiled" if compiled else "eager"]["examples"]
         for steps in lower_steps
         for stacked in (1, 20)

@@ -52,11 +52,9 @@ class Run(Protocol):
         """One observation for each trial of the group."""
         ...
 
-    def oracle_calls(self, trial: int) -> dict[str, int]:
-        """Calls by kind over the whole trial."""
+    def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
+        """Calls by kind of a trial over so many iterations."""
         ...
-
-
 
 CHECKPOINT_SECONDS = 20.0
 
@@ -154,7 +152,7 @@ def _trial_record(work: Run, trial: int, saved: dict[str, Any], position: int, p
         "status": "finished" if finite else "diverged",
         "iterations": saved["iteration"],
         "state_after_first_steps": saved["hashes"][position],
-        "oracle_calls": work.oracle_calls(trial),
+        "oracle_calls": work.oracle_calls(trial, saved["iteration"]),
         **collected(saved["seen"][position]),
     }
 

@@ -21,6 +21,7 @@ from pipelines.denoising.problem import denoising, importances, training, uncons
 from pipelines.observations import Observation, evenly
 from pipelines.records import sha256_of_file
 from pipelines.settings import Cell
+from pipelines.solving import solver_of
 
 EVALUATED_AT_ONCE = 500  # images in one forward pass of an evaluation
 
@@ -30,6 +31,8 @@ class Prepared(NamedTuple):
 
     data: tensors.Data
     solver: Any
+    pretraining: Any
+    """The solver that trains the network on the validation split first, where the method wants it; else None."""
     count: int
     """Minibatches in an epoch."""
 
@@ -104,8 +107,8 @@ class Run:
             arrays["importances"] = np.round(255 * importances(state.u).cpu().numpy()).astype(np.uint8)
         return [Observation(iteration, scalars, arrays)]
 
-    def oracle_calls(self, trial: int) -> dict[str, int]:
-        """Calls of the whole trial: those of one iteration, counted, times the iterations; pre-training included."""
+    def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
+        """Those of one iteration, counted, times the iterations; pre-training included."""
         ready = self._trial(trial)
         v = self.network.initial(torch.Generator().manual_seed(0))
         v = {name: leaf.to(self.device) for name, leaf in v.items()}
@@ -113,7 +116,7 @@ class Run:
         batch = next(tensors.epoch(ready.data, self.settings["batch"], self.seeds[trial], 0))
         with counting() as counts:
             ready.solver.step(ready.solver.init(u, v), batch)
-        calls = {kind: number * self.iterations for kind, number in counts.items()}
+        calls = {kind: number * iterations for kind, number in counts.items()}
         if self.bilevel:
             pretrain = self.settings["pretrain"]
             calls["gradients_f"] += pretrain["epochs"] * (len(ready.data.validation.labels) // self.settings["batch"])
@@ -127,17 +130,20 @@ class Run:
             extra: dict[str, Any] = {}
             if self.bilevel:
                 extra["upper_optimizer"] = SparseAdam(self.settings["moments"], self.settings["batch"])
-            solver = solvers.make(
-                self.settings["solver"], problem, preset=self.settings["preset"], **self.settings["settings"], **extra
-            )
-            self._ready[index] = Prepared(data, solver, len(data.train.labels) // self.settings["batch"])
+            chosen = {**self.settings["settings"], **extra}
+            solver = solver_of(self.cell, problem, preset=self.settings["preset"], **chosen)
+            pretraining = None
+            if self.bilevel:
+                step_size = self.settings["pretrain"]["step_size"]
+                pretraining = solvers.make("single-level", training(self.network), lower_step_size=step_size)
+            self._ready[index] = Prepared(data, solver, pretraining, len(data.train.labels) // self.settings["batch"])
         return self._ready[index]
 
     def _pretrained(self, index: int, v: Parameters) -> Parameters:
         """v after training on the validation split alone."""
         pretrain = self.settings["pretrain"]
         data = self._trial(index).data
-        solver = solvers.make("single-level", training(self.network), lower_step_size=pretrain["step_size"])
+        solver = self._trial(index).pretraining
         state = solver.init(torch.zeros((), device=self.device), v)
         alone = data._replace(train=data.validation)
         for number in range(pretrain["epochs"]):

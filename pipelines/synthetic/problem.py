@@ -49,6 +49,14 @@ def on_row_space(matrix: Tensor | None, x: Tensor) -> Tensor:
     return (matrix.mT @ coefficients).flatten()
 
 
+def first_block_twice(matrix: Tensor) -> Tensor:
+    """A with its first block in the place of its second.
+
+    The distance measured by it, while f and g keep A, is where the published curves of ApproxGrad on example 3 end.
+    """
+    return torch.stack([matrix[0], matrix[0]])
+
+
 @dataclass(frozen=True)
 class Example:
     """One example: its costs, and the distance of (u, v) to its solution set."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from core import solvers, trials
+from core import trials
 from core.products import counting
 from pipelines.datasets.corruption import generator
 from pipelines.observations import Observation
 from pipelines.records import thinned
 from pipelines.settings import Cell
-from pipelines.synthetic.problem import EXAMPLES, matrix, start
+from pipelines.solving import solver_of
+from pipelines.synthetic.problem import EXAMPLES, first_block_twice, matrix, start
 
 EAGER_SECONDS = 2e-3
 """Rough seconds of one lower step without a compiler, for the estimate that is printed."""
@@ -49,10 +50,13 @@ class Run:
         axis = None if self.matrices is None else -1
         self._advance = trials.advancing(trials.batched(self.solver, axis))
         self._errors = torch.func.vmap(self.example.error, in_dims=(-1, -1, axis))
+        self._by_first_block = None
+        if self.matrices is not None and cell.settings.get("distance_by_first_block"):
+            self._by_first_block = torch.func.vmap(first_block_twice, in_dims=-1, out_dims=-1)(self.matrices)
         self._calls: dict[int, dict[str, int]] = {}
         missing = trials.compiler_problem()
         if missing is not None:
-            calls = sum(self.oracle_calls(len(self.labels) - 1).values())
+            calls = sum(self.oracle_calls(len(self.labels) - 1, self.iterations).values())
             minutes = calls * EAGER_SECONDS / 60
             print(f"{cell.name}: not compiled, {missing}; about {minutes:.0f} minutes", file=sys.stderr)
 
@@ -76,20 +80,22 @@ class Run:
 
     def observe(self, state: Any, group: list[int], iteration: int) -> list[Observation]:
         """Each trial's distance to the solution set, and its gamma where the method has one."""
-        errors = self._errors(state.u, state.v, self.matrices)
-        updates = state.rounds.tolist() if hasattr(state, "rounds") else None
-        observations = []
-        for position, error in enumerate(errors.tolist()):
-            scalars = {"error": error} if updates is None else {"error": error, "penalty updates": updates[position]}
-            observations.append(Observation(iteration, scalars, {}))
-        return observations
+        columns = {"error": self._errors(state.u, state.v, self.matrices).tolist()}
+        if hasattr(state, "rounds"):
+            columns["penalty updates"] = state.rounds.tolist()
+        if self._by_first_block is not None:
+            columns["error by first block"] = self._errors(state.u, state.v, self._by_first_block).tolist()
+        return [
+            Observation(iteration, {name: values[position] for name, values in columns.items()}, {})
+            for position in range(len(group))
+        ]
 
-    def oracle_calls(self, trial: int) -> dict[str, int]:
-        """Calls of the whole trial: those of one iteration at its T, counted, times the iterations."""
+    def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
+        """Those of one iteration at the trial's T, counted, times the iterations."""
         one = self.labels[trial]
         if one["T"] not in self._calls:
             self._calls[one["T"]] = self._counted(one)
-        return dict(self._calls[one["T"]])
+        return {kind: number * iterations for kind, number in self._calls[one["T"]].items()}
 
     def _counted(self, one: Mapping[str, Any]) -> dict[str, int]:
         solver = self._solver(one["T"])
@@ -97,11 +103,11 @@ class Run:
         a = self._matrix(one["seed"]) if self.example.rank_deficient else None
         with counting() as counts:
             solver.step(solver.init(u.to(self.device), v.to(self.device)), a)
-        return {kind: number * self.iterations for kind, number in counts.items()}
+        return dict(counts)
 
     def _solver(self, lower_steps: int) -> Any:
-        return solvers.make(
-            self.cell.settings["solver"],
+        return solver_of(
+            self.cell,
             self.example.problem,
             preset=self.cell.parts[2],
             lower_steps=lower_steps,

@@ -11,7 +11,7 @@ import small_project
 import torch
 
 from core.trees import tree_map
-from pipelines import corrupt, evaluate, families, records, train
+from pipelines import checkpoints, corrupt, evaluate, families, records, train
 from pipelines.denoising import run as denoising_run
 from pipelines.synthetic import run as synthetic_run
 
@@ -28,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def spoilt(run: type, trial: int, at: int, stacked: bool) -> type:
+def spoilt(run: type, trial: int, at: int) -> type:
     """The family's Run with a NaN in v of one trial from iteration `at` on."""
 
     class Spoilt(run):  # type: ignore[misc]
@@ -50,6 +50,7 @@ def spoilt(run: type, trial: int, at: int, stacked: bool) -> type:
 def trained(family: str, parts: tuple[str, ...]) -> dict[str, Any]:
     cell = families.cell(family, "embedded", parts)
     record = train.train(cell, CPU)
+    checkpoints.forget(train.checkpoint_key(cell, CPU, record["data"]))
     records.write_json(cell.folder / "train.json", record)
     return record
 
@@ -58,7 +59,7 @@ def test_stacked_trials(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BILEVEL_COMPILE", "0")
     parts = ("ex1", "penalty", "released")
     whole = trained("synthetic", parts)
-    monkeypatch.setattr(synthetic_run, "Run", spoilt(synthetic_run.Run, trial=2, at=20, stacked=True))
+    monkeypatch.setattr(synthetic_run, "Run", spoilt(synthetic_run.Run, trial=2, at=20))
     record = trained("synthetic", parts)
     assert [one["status"] for one in record["trials"]] == ["finished", "finished", "diverged", "finished"]
     for index in (0, 1, 3):
@@ -75,7 +76,7 @@ def test_trials_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
     parts = ("digits-25", "penalty")
     corrupt.main(["denoising", "embedded", "digits-25"])
     whole = trained("denoising", parts)
-    monkeypatch.setattr(denoising_run, "Run", spoilt(denoising_run.Run, trial=1, at=12, stacked=False))
+    monkeypatch.setattr(denoising_run, "Run", spoilt(denoising_run.Run, trial=1, at=12))
     record = trained("denoising", parts)
     assert [one["status"] for one in record["trials"]] == ["finished", "diverged", "finished"]
     assert record["trials"][0] == whole["trials"][0]
@@ -94,7 +95,7 @@ def test_trials_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_diverged_trial_is_not_gone_on_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after it diverged, the cell comes to the same record."""
     corrupt.main(["denoising", "embedded", "digits-25"])
-    Spoilt = spoilt(denoising_run.Run, trial=1, at=12, stacked=False)
+    Spoilt = spoilt(denoising_run.Run, trial=1, at=12)
 
     class Interrupted(Spoilt):  # type: ignore[misc, valid-type]
         def start(self, group: list[int]) -> Any:
@@ -105,8 +106,6 @@ def test_a_diverged_trial_is_not_gone_on_with(project: Path, monkeypatch: pytest
     monkeypatch.setattr(denoising_run, "Run", Interrupted)
     whole = trained("denoising", ("digits-25", "penalty"))
     monkeypatch.setenv("INTERRUPT", "1")
-    for path in Path("checkpoints").glob("*/*.pt"):
-        path.unlink()
     with pytest.raises(KeyboardInterrupt):
         trained("denoising", ("digits-25", "penalty"))
     monkeypatch.delenv("INTERRUPT")

@@ -56,7 +56,7 @@ class Work:
         scalars = {"selection accuracy": 90 + group[0] + iteration / 7, "mean importance": 0.5}
         return [Observation(iteration, scalars, {"test predictions": np.full(5, iteration % 256, np.uint8)})]
 
-    def oracle_calls(self, trial: int) -> dict[str, int]:
+    def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
         return {"gradients_f": 10 + trial}
 
 

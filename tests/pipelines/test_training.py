@@ -125,7 +125,7 @@ def test_two_at_once_are_refused(trained: tuple[Path, dict[str, bytes]]) -> None
         (("denoising", "embedded", "digits-25", "penalti"), ["'penalti'", "did you mean penalty?", "oracle"]),
         (("denoising", "embedded", "digits-26", "penalty"), ["'digits-26'", "did you mean digits-25?"]),
         (("denoising", "embeded", "digits-25", "penalty"), ["'embeded'", "did you mean embedded?"]),
-        (("denoise", "embedded", "digits-25", "penalty"), ["'denoise'", "denoising, synthetic"]),
+        (("denoise", "embedded", "digits-25", "penalty"), ["'denoise'", "synthetic, denoising"]),
         (("denoising", "embedded", "penalty"), ["named by 2 parts", "penalty"]),
         (("synthetic", "embedded", "ex1", "gd", "publised"), ["'publised'", "released"]),
     ],
@@ -145,8 +145,8 @@ def test_unknown_solver_and_setting(tmp_path: Path) -> None:
     params = project / "pipelines/synthetic/params.yaml"
     whole = params.read_text()
     for old, new, words in (
-        ("ex1:\n      gd: {solver: gd,", "ex1:\n      gd: {solver: gdd,", ["no solver 'gdd'", "did you mean gd?"]),
-        ("ex1:\n      gd: {solver: gd, settings: {upper", "ex1:\n      gd: {solver: gd, settings: {uper", ["uper_step_size"]),
+        ("gd: {solver: gd,", "gd: {solver: gdd,", ["no solver 'gdd'", "did you mean gd?"]),
+        ("gd: {solver: gd, settings: {upper", "gd: {solver: gd, settings: {uper", ["no setting uper_step_size"]),
     ):
         assert old in whole
         params.write_text(whole.replace(old, new, 1))
