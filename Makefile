@@ -27,7 +27,7 @@ report: $(READY)
 	@$(RUN) python -m pipelines.report $(if $(PROFILE),--profile $(PROFILE))
 
 accept: $(READY)
-	@$(RUN) python -m pipelines.accept
+	@$(RUN) python -m pipelines.accept --workers $(WORKERS)
 
 ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 from tqdm import tqdm
@@ -64,21 +67,26 @@ def difference(cell: Cell) -> str | None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
-    argparse.ArgumentParser(prog="python -m pipelines.accept", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m pipelines.accept", description=__doc__)
+    parser.add_argument("--workers", type=int, default=2, help="cells at a time")
+    given = parser.parse_args(arguments)
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # as `make repro` trains
     profile = profile_in_use()
     found = status()
     accepted, refused = 0, 0
     for family in settings.FAMILIES:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
         waiting = [cell for cell in cells if stage_of(cell) in found and only_code_changed(found[stage_of(cell)])]
-        for cell in tqdm(waiting, desc=family, disable=None):
-            why = difference(cell)
-            if why is None:
-                _commit(stage_of(cell))
-                accepted += 1
-            else:
-                print(f"{cell.name}: {why}; `make repro` trains it", flush=True)
-                refused += 1
+        # a process for each cell, as in training: compiled programs pile up in one
+        with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+            found_out = zip(waiting, pool.map(difference, waiting), strict=True)
+            for cell, why in tqdm(found_out, total=len(waiting), desc=family, disable=None):
+                if why is None:
+                    _commit(stage_of(cell))
+                    accepted += 1
+                else:
+                    print(f"{cell.name}: {why}; `make repro` trains it", flush=True)
+                    refused += 1
         timing = f"pipelines/{family}/dvc.yaml:time_{profile}"
         if refused == 0 and timing in found and only_code_changed(found[timing]):
             _commit(timing)  # the same steps take the same time

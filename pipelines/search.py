@@ -3,7 +3,7 @@
 Where a profile's budget is cut, the published step sizes no longer fit it. Every method then searches the same grid of
 its step sizes (`search` in the family's params.yaml), on data of tuning seeds that no reported trial uses, and takes the
 one with the best accuracy on the selection split at the last iterate; ties go to the earlier grid point. No test label is
-read. Writes results/<profile>/<family>/search.json; params.yaml is changed by hand, and a test compares the two.
+read. Writes pipelines/<family>/search/<profile>.json; params.yaml is changed by hand, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -20,6 +21,11 @@ from pipelines import machine, records, settings
 from pipelines.errors import run
 from pipelines.settings import Cell
 from pipelines.train import train
+
+
+def place(family: str, profile: str) -> Path:
+    """Where a search is recorded: beside the parameters that were chosen by it, in git for every profile."""
+    return settings.params_path(family).parent / "search" / f"{profile}.json"
 
 
 def grid(space: Mapping[str, list[Any]], solver_settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -53,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     block = settings.profile_params(given.family, given.profile)
     space, tied = block["search"]["space"], block["search"]["tied"]
-    path = records.RESULTS / given.profile / given.family / "search.json"
+    path = place(given.family, given.profile)
     for method in given.methods or block["methods"]:
         cell = settings.cell(given.family, given.profile, "tuning", method)
         points = list(grid(space, cell.settings["settings"]))

@@ -238,3 +238,12 @@ def test_solvers_share_the_names_of_their_state() -> None:
     for name in solvers.names():
         state = start(solvers.make(name, PROBLEM), 0)
         assert {"u", "v", "iteration", "limit"} <= set(state._fields)
+
+
+@needs_compiler
+def test_many_programs_in_one_process() -> None:
+    """The compiler's own limit is eight programs of one code."""
+    start = torch.zeros(3, dtype=torch.float64)
+    for number in range(10):
+        advance = trials.advancing(lambda state, batch, n=number: (state + (n + 1) * batch, {}))
+        assert torch.equal(advance(start, torch.ones_like(start), 5), start + 5.0 * (number + 1))
