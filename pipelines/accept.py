@@ -1,8 +1,9 @@
 """Settle cells that only an edit of code made stale: `python -m pipelines.accept`; this is `make accept`.
 
-Re-runs the first steps of each such cell, and compares the states' hashes, and the first observations, with those in its
-record. Where all are the same, the edit did not change the mathematics: DVC is told that the record stands. The others
-are left stale, and `make repro` trains them.
+Re-runs the first steps of each such cell, and compares the states' hashes, the first observations and the oracle calls with
+those in its record. Where all are the same, the edit did not change the mathematics: DVC is told that the record stands.
+The others are left stale, and `make repro` trains them. For a record made on another processor, the comparison is with what
+the sources of its time make of these steps on this one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipelines import families, machine, records, settings, summary
-from pipelines.errors import run
+from pipelines import earlier, families, machine, records, settings, summary
+from pipelines.errors import UserError, run
 from pipelines.repro import DVC, is_missing_data, profile_in_use, status
 from pipelines.settings import Cell
 from pipelines.train import train
@@ -49,20 +50,77 @@ def only_code_changed(changes: list[Any]) -> bool:
     return True
 
 
+def first_steps(cell: Cell, iterations: list[int]) -> list[dict[str, Any]]:
+    """What the sources as they stand make of a cell's first steps: its trials, with the oracle calls of so many iterations
+    each."""
+    device = machine.device()
+    again: dict[str, Any] = train(cell, device, steps=int(cell.common["first_steps"]))
+    work = families.build(cell, device)
+    for index, (trial, made) in enumerate(zip(again["trials"], iterations, strict=True)):
+        trial["oracle_calls"] = work.oracle_calls(index, made)
+    trials: list[dict[str, Any]] = json.loads(json.dumps(again["trials"]))
+    return trials
+
+
+def earlier_first_steps(cell: Cell, iterations: list[int]) -> list[dict[str, Any]]:
+    """The same by the sources that the record was made with, on this machine; raises UserError where they cannot run."""
+    asked = (
+        "import json, sys; from pipelines import accept, families;"
+        "cell = families.cell(sys.argv[1], sys.argv[2], tuple(sys.argv[4:]));"
+        "print(json.dumps(accept.first_steps(cell, json.loads(sys.argv[3]))))"
+    )
+    with earlier.project_of(stage_of(cell)) as project:
+        done = subprocess.run(
+            [sys.executable, "-c", asked, cell.family, cell.profile, json.dumps(iterations), *cell.parts],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(project)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise UserError(f"the earlier sources cannot be run: {done.stderr.strip().splitlines()[-1]}")
+    trials: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return trials
+
+
 def difference(cell: Cell) -> str | None:
-    """What the first steps of a cell show that its record does not; None where they agree bit by bit."""
+    """What the first steps of a cell show that its record does not; None where they agree bit by bit.
+
+    A record made on another processor may differ in its last bits from what the same sources make here. Then the sources
+    it was made with are run here too, and it is those that must agree with the edited ones.
+    """
     record = records.read_json(cell.folder / "train.json", "make repro")
-    again = json.loads(json.dumps(train(cell, machine.device(), steps=int(cell.common["first_steps"]))))
-    work = families.build(cell, machine.device())
-    for index, (old, new) in enumerate(zip(record["trials"], again["trials"], strict=True)):
-        if old["state_after_first_steps"] != new["state_after_first_steps"]:
-            return f"the state of trial {old['seed']} differs after {record['first_steps']} steps"
-        if old["oracle_calls"] != work.oracle_calls(index, old["iterations"]):
-            return f"trial {old['seed']} makes other oracle calls"
-        for name, values in new["curve"].items():
-            if values[0] != old["curve"].get(name, [None])[0]:
-                return f"trial {old['seed']} starts with another {name}"
+    iterations = [trial["iterations"] for trial in record["trials"]]
+    new = first_steps(cell, iterations)
+    found = _apart(record["trials"], new)
+    if found is None or not _made_elsewhere(cell):
+        return found
+    try:
+        old = earlier_first_steps(cell, iterations)
+    except UserError as error:
+        return f"{found}; the record was made on another processor, and {error}"
+    return _apart(old, new)
+
+
+def _apart(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str | None:
+    """The first thing in which two lists of trials differ, of what both of them have seen."""
+    for one, other in zip(old, new, strict=True):
+        if one["state_after_first_steps"] != other["state_after_first_steps"]:
+            return f"the state of trial {one['seed']} differs after the first steps"
+        if one["oracle_calls"] != other["oracle_calls"]:
+            return f"trial {one['seed']} makes other oracle calls"
+        for name, values in other["curve"].items():
+            if values[0] != one["curve"].get(name, [None])[0]:
+                return f"trial {one['seed']} starts with another {name}"
     return None
+
+
+def _made_elsewhere(cell: Cell) -> bool:
+    """Whether the record names another device than this machine's."""
+    beside = records.read_json(cell.folder / "run.json", "make repro")
+    here = machine.describe(machine.device(), 0.0)
+    return bool(beside.get("device") != here["device"])
 
 
 def main(arguments: list[str] | None = None) -> None:

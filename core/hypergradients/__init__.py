@@ -1,27 +1,23 @@
 """Estimators of df/du, each a pure function of (problem, u, v, batch), loaded when asked for.
 
-An estimator is a file of this folder that defines `METHODS`, a dict from name to function.
+An estimator is a file of this folder that defines `METHODS`, a dict from name to function. A name is its file's, with
+dashes for underscores, or begins with it: "implicit-cg" stands in implicit.py.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 from core.problem import Bilevel
 from core.trees import Tree
 
-_HOMES = {
-    "exact": "exact",
-    "reverse": "reverse",
-    "implicit-cg": "implicit",
-    "implicit-adam": "implicit",
-}
-
 
 def names() -> list[str]:
-    """The names `hypergradient` knows."""
-    return sorted(_HOMES)
+    """The names `hypergradient` knows, sorted; loads every file."""
+    return sorted(name for file in _files() for name in _methods(file))
 
 
 def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, method: str, **settings: Any) -> Tree:
@@ -33,7 +29,17 @@ def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, meth
 
     Raises: ValueError for an unknown method. Source: Mehra & Hamm (2021), Sections 2.1 and 2.2.
     """
-    if method not in _HOMES:
-        raise ValueError(f"no hypergradient {method!r}; there are: {', '.join(names())}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[method]}")
-    return module.METHODS[method](problem, u, v, batch, **settings)
+    for file in _files():
+        dashed = file.replace("_", "-")
+        if (method == dashed or method.startswith(f"{dashed}-")) and method in _methods(file):
+            return _methods(file)[method](problem, u, v, batch, **settings)
+    raise ValueError(f"no hypergradient {method!r}; there are: {', '.join(names())}")
+
+
+def _files() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def _methods(file: str) -> dict[str, Callable[..., Tree]]:
+    methods: dict[str, Callable[..., Tree]] = importlib.import_module(f"{__name__}.{file}").METHODS
+    return methods

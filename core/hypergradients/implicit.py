@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from core.linear import adam, conjugate_gradients
+from core.linear.adam import adam
+from core.linear.cg import conjugate_gradients
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
 from core.trees import Tree, add_scaled, subtract, zeros_like

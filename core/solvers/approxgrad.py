@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from core import linear
+from core.linear.adam import adam
 from core.loops import Limit, repeat, shifted
 from core.optimizers import Adam, AdamState, Optimizer
 from core.problem import Bilevel
@@ -91,7 +91,7 @@ class ApproxGrad:
 
         direct, b = upper_gradients(problem, u, v, batch)
         point = linearize(problem, u, v, batch)
-        q, info, linear_memory = linear.adam(
+        q, info, linear_memory = adam(
             lambda x: add_scaled(point.hessian(x), self.damping, x),
             b,
             start=state.q,

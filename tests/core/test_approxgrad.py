@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core import hypergradient, solvers
-from core.linear import adam
+from core.linear.adam import adam
 from tests.core.by_hand import NumpyAdam, NumpyDescent
 from tests.core.checks import assert_near
 from tests.core.quadratics import PLAIN, V, points, quadratic

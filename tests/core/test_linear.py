@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from core.linear import adam, conjugate_gradients
+from core.linear.adam import adam
+from core.linear.cg import conjugate_gradients
 from tests.core.checks import assert_identical, assert_near
 from tests.core.quadratics import normal, v_flat, v_tree, with_eigenvalues
 

@@ -58,7 +58,7 @@ def test_presets_are_told_apart() -> None:
 
 @pytest.mark.parametrize("data", ["mnist-25", "mnist-50"])
 def test_cells_use_what_the_search_chose(data: str) -> None:
-    found = json.loads((ROOT / "results/cpu/denoising/search.json").read_text())
+    found = json.loads((ROOT / "pipelines/denoising/search/cpu.json").read_text())
     block = settings.profile_params("denoising", "cpu")
     assert set(found["methods"]) == set(block["methods"])
     for method, result in found["methods"].items():
@@ -70,7 +70,7 @@ def test_cells_use_what_the_search_chose(data: str) -> None:
 
 
 def test_every_method_searched_the_same_grid() -> None:
-    found = json.loads((ROOT / "results/cpu/denoising/search.json").read_text())
+    found = json.loads((ROOT / "pipelines/denoising/search/cpu.json").read_text())
     sizes = {method: [row["lower_step_size"] for row in result["tried"]] for method, result in found["methods"].items()}
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
 
