@@ -4,6 +4,9 @@ Every call is counted by kind while a `counting()` block is open. A step of a so
 the calls of one step, counted once, are those of every step; compiled code is therefore not counted as it runs.
 
 Products are reverse over reverse: measured cheaper on a CPU than forward over reverse, and it compiles.
+
+Where a cost cannot be evaluated or differentiated, eager code raises ValueError with the reason and the shapes of u, v and
+batch (`core.validate`).
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
+from torch.func import grad, vjp, vmap
 
 from core.problem import Bilevel
-from core.trees import Tree, add_scaled, detach, scaled, tree_map
+from core.trees import Tree, add_scaled, detach, leaves, scaled, tree_map
+from core.validate import explained
 
 KINDS = ("gradients_f", "gradients_g", "hessian_products", "cross_products", "jacobian_products_h")
 _open: list[Counter[str]] = []
@@ -45,19 +49,30 @@ def _count(**calls: int) -> None:
 def lower_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
     """grad_v g(u, v), a tree like v. One gradient of g."""
     _count(gradients_g=1)
-    return grad(problem.lower, argnums=1)(u, v, batch)
+    return explained(lambda: grad(problem.lower, argnums=1)(u, v, batch), problem, u, v, batch)
+
+
+def lower_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tree, Tree]:
+    """(grad_u g, grad_v g), trees like u and v. One gradient of g."""
+    _count(gradients_g=1)
+    gradients: tuple[Tree, Tree] = explained(
+        lambda: grad(problem.lower, argnums=(0, 1))(u, v, batch), problem, u, v, batch
+    )
+    return gradients
 
 
 def upper_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
     """grad_u f(u, v), a tree like u. One gradient of f."""
     _count(gradients_f=1)
-    return grad(problem.upper, argnums=0)(u, v, batch)
+    return explained(lambda: grad(problem.upper, argnums=0)(u, v, batch), problem, u, v, batch)
 
 
 def upper_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tree, Tree]:
     """(grad_u f, grad_v f), trees like u and v. One gradient of f."""
     _count(gradients_f=1)
-    gradients: tuple[Tree, Tree] = grad(problem.upper, argnums=(0, 1))(u, v, batch)
+    gradients: tuple[Tree, Tree] = explained(
+        lambda: grad(problem.upper, argnums=(0, 1))(u, v, batch), problem, u, v, batch
+    )
     return gradients
 
 
@@ -75,14 +90,14 @@ def linearize(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Linearised:
     """Linearise grad_v g at (u, v), so that many products there share its graph. One gradient of g."""
     _count(gradients_g=1)
     inner = grad(problem.lower, argnums=1)
-    value, pull_v = vjp(lambda v_: inner(u, v_, batch), v)
+    value, pull_v = explained(lambda: vjp(lambda v_: inner(u, v_, batch), v), problem, u, v, batch)
 
     def hessian(q: Tree) -> Tree:
         _count(hessian_products=1)
         if torch.compiler.is_compiling():
             # a graph made outside the body of a compiled loop cannot be used inside it
             return vjp(lambda v_: inner(u, v_, batch), v)[1](q)[0]
-        return pull_v(q)[0]
+        return explained(lambda: pull_v(q)[0], problem, u, v, batch)
 
     def cross(q: Tree) -> Tree:
         # a graph of its own: a shared one would compute the u part of every Hessian product too
@@ -90,6 +105,23 @@ def linearize(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Linearised:
         return vjp(lambda u_: inner(u_, v, batch), u)[1](q)[0]
 
     return Linearised(value, hessian, cross)
+
+
+def lower_tangents(problem: Bilevel, u: Tree, v: Tree, batch: Any, du: Tree, dv: Tree) -> Tree:
+    """H_vu du_i + H_vv dv_i for every row i: how grad_v g changes along (du_i, dv_i).
+
+    One Hessian-vector and one cross product for each row, and one gradient of g.
+
+    Args: du, dv: trees like u and v with a leading axis of rows [N, ...].
+    Returns: a tree like v with that axis.
+    """
+    rows = leaves(dv)[0].shape[0]
+    _count(gradients_g=1, hessian_products=rows, cross_products=rows)
+    inner = grad(problem.lower, argnums=(0, 1))
+    # pulled back in v, (grad_u g, grad_v g) gives both products by one reverse pass
+    _, pull = vjp(lambda v_: inner(u, v_, batch), v)
+    tangents: Tree = vmap(lambda a, b: pull((a, b))[0])(du, dv)
+    return tangents
 
 
 class PenaltyGradients(NamedTuple):
@@ -115,16 +147,17 @@ def penalty_gradients(
     nu: Tree,
     lam: Tensor | float,
     mu: Tree = (),
+    gamma_h: Tensor | float | None = None,
     wrt: str = "uv",
 ) -> PenaltyGradients:
     """Gradients of f~1 (in u) and f~2 (in v) of Algorithm 2, by one product with w = gamma grad_v g + nu.
 
-    w (and c = gamma h + mu, with a constraint) is computed once and detached; pulling (1, w, c) back through
+    w (and c = gamma_h h + mu, with a constraint) is computed once and detached; pulling (1, w, c) back through
     (f, grad_v g, h) gives grad_v f + H_vv w + (d_v h)' c + lambda grad_v g and grad_u f + H_uv w + (d_u h)' c.
     At equal batch sizes of f and g this costs 12 forward passes, four times a plain gradient.
 
     Args:
-        gamma, lam: scalars. nu: like v. mu: like h, or ().
+        gamma, lam: scalars. nu: like v. mu: like h, or (). gamma_h: the penalty weight of h, None for gamma.
         wrt: "u", "v" or "uv".
 
     Raises: ValueError for any other `wrt`.
@@ -145,17 +178,17 @@ def penalty_gradients(
         constraint = () if problem.equality is None else problem.equality(u_, v_, batch)
         return problem.upper(u_, v_, batch), residual_of(u_, v_, batch), constraint
 
-    if wrt == "u":
-        (cost, residual, constraint), pull = vjp(lambda u_: pieces(u_, v), u)
-    elif wrt == "v":
-        (cost, residual, constraint), pull = vjp(lambda v_: pieces(u, v_), v)
-    else:
-        (cost, residual, constraint), pull = vjp(pieces, u, v)
+    def linearised() -> Any:
+        if wrt == "u":
+            return vjp(lambda u_: pieces(u_, v), u)
+        return vjp(lambda v_: pieces(u, v_), v) if wrt == "v" else vjp(pieces, u, v)
+
+    (cost, residual, constraint), pull = explained(linearised, problem, u, v, batch)
 
     residual, constraint = detach(residual), detach(constraint)
     w = add_scaled(nu, gamma, residual)
-    c = _with_multiplier(constraint, gamma, mu)
-    pulled = pull((torch.ones_like(cost), w, c))
+    c = _with_multiplier(constraint, gamma if gamma_h is None else gamma_h, mu)
+    pulled = explained(lambda: pull((torch.ones_like(cost), w, c)), problem, u, v, batch)
     upper = pulled[0] if "u" in wrt else None
     # lambda grad_v g is the residual, known already: no further pull
     lower = add_scaled(pulled[-1], lam, residual) if "v" in wrt else None

@@ -1,9 +1,10 @@
 """ApproxGrad: the implicit hypergradient with an inexact linear solve (Domke, 2012; Pedregosa, 2016; Mehra & Hamm, 2021).
 
-    T times:  v <- v - rho grad_v g;     N times:  q <- Adam step on |(H_vv + sigma I) q - grad_v f|^2
+    T times:  v <- v - rho grad_v g;     N steps of a linear solver:  (H_vv + sigma I) q = grad_v f
     once:     u <- u - step (grad_u f - H_uv q)
 
-q and its Adam moments go on from one upper iteration to the next, as in the authors' code.
+With Adam or gradient descent on |(H_vv + sigma I) q - grad_v f|^2, and with fixed-point steps, q (and Adam's moments) go on
+from one upper iteration to the next, as in the authors' code; conjugate gradients and the Neumann series begin at zero.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from core.linear import Info, Matvec
 from core.linear.adam import adam
+from core.linear.cg import conjugate_gradients
+from core.linear.fixed_point import fixed_point
+from core.linear.gd import gradient_descent
+from core.linear.neumann import neumann
 from core.loops import Limit, repeat, shifted
 from core.optimizers import Adam, AdamState, Optimizer
 from core.problem import Bilevel
@@ -22,6 +28,7 @@ from core.products import linearize, lower_gradient, upper_gradients
 from core.schedules import StepDecay
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
 from core.trees import Tree, add_scaled, counter, leaves, squared_norm, subtract, zeros_like
+from core.validate import check_start
 
 
 class ApproxGradState(NamedTuple):
@@ -45,6 +52,7 @@ class ApproxGrad:
         lower_steps: v-updates, and steps of the linear solver, for each u-update [T].
         extra_solver_steps: solver steps beyond T (the released synthetic code takes one more).
         upper_step_size, lower_step_size, solver_step_size: of u, v and q.
+        linear_solver: "adam" (the authors'), "gd" (the paper's Table 1), "cg", "neumann" or "fixed-point".
         damping: sigma, added to the diagonal of H_vv.
         decay_factor, decay_every: upper and lower step sizes are multiplied by the factor every so many upper
             iterations; 0 stands for never.
@@ -57,6 +65,7 @@ class ApproxGrad:
     upper_step_size: float = 1e-3
     lower_step_size: float = 1e-4
     solver_step_size: float = 1e-4
+    linear_solver: str = "adam"
     damping: float = 1e-3
     decay_factor: float = 0.5
     decay_every: int = 0
@@ -65,12 +74,15 @@ class ApproxGrad:
 
     def __post_init__(self) -> None:
         check_lower_steps(self.lower_steps)
+        if self.linear_solver not in _LINEAR_SOLVERS:
+            raise ValueError(f"linear_solver is one of {', '.join(_LINEAR_SOLVERS)}, not {self.linear_solver!r}")
 
     def draws(self) -> Mapping[str, int]:
         return one_shared_batch()
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> ApproxGradState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
+        check_start(u, v)
         q = zeros_like(v)
         upper, lower = self.upper_optimizer.init(u), self.lower_optimizer.init(v)
         return ApproxGradState(u, v, q, upper, lower, Adam().init(q), counter(v), limit)
@@ -91,15 +103,7 @@ class ApproxGrad:
 
         direct, b = upper_gradients(problem, u, v, batch)
         point = linearize(problem, u, v, batch)
-        q, info, linear_memory = adam(
-            lambda x: add_scaled(point.hessian(x), self.damping, x),
-            b,
-            start=state.q,
-            steps=self.lower_steps + self.extra_solver_steps,
-            step_size=self.solver_step_size,
-            state=state.linear_optimizer,
-            limit=shifted(state.limit, self.extra_solver_steps),
-        )
+        q, info, linear_memory = self._solved(lambda x: add_scaled(point.hessian(x), self.damping, x), b, state)
         gradient = subtract(direct, point.cross(q))
         u, upper_memory = self.upper_optimizer.update(
             gradient, state.upper_optimizer, u, upper_step, problem.visited(batch)
@@ -109,9 +113,33 @@ class ApproxGrad:
         )
         return state, {"upper_gradient": squared_norm(gradient), "solver_residual": info.residual}
 
+    def _solved(self, matvec: Matvec, b: Tree, state: ApproxGradState) -> tuple[Tree, Info, AdamState]:
+        """q by the linear solver, what it says of it, and Adam's moments (as they were, for another solver)."""
+        steps = self.lower_steps + self.extra_solver_steps
+        limit = shifted(state.limit, self.extra_solver_steps)
+        if self.linear_solver == "adam":
+            return adam(
+                matvec,
+                b,
+                start=state.q,
+                steps=steps,
+                step_size=self.solver_step_size,
+                state=state.linear_optimizer,
+                limit=limit,
+            )
+        if self.linear_solver == "cg":
+            q, info = conjugate_gradients(matvec, b, steps=steps, limit=limit)
+        elif self.linear_solver == "neumann":
+            q, info = neumann(matvec, b, steps=steps, step_size=self.solver_step_size, limit=limit)
+        else:
+            iterate = gradient_descent if self.linear_solver == "gd" else fixed_point
+            q, info = iterate(matvec, b, start=state.q, steps=steps, step_size=self.solver_step_size, limit=limit)
+        return q, info, state.linear_optimizer
+
     def _decayed(self, step_size: float, iteration: Tensor) -> Tensor:
         return StepDecay(step_size, self.decay_factor, self.decay_every)(iteration)
 
 
+_LINEAR_SOLVERS = ("adam", "gd", "cg", "neumann", "fixed-point")
 SOLVER = ApproxGrad
 PRESETS: dict[str, dict[str, Any]] = {"described": {}, "released": {}}

@@ -19,6 +19,7 @@ from core.problem import Bilevel
 from core.products import lower_gradient, upper_gradient
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
 from core.trees import Tree, counter, squared_norm
+from core.validate import check_start
 
 
 class GDState(NamedTuple):
@@ -57,6 +58,7 @@ class GD:
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> GDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
+        check_start(u, v)
         return GDState(u, v, self.upper_optimizer.init(u), self.lower_optimizer.init(v), counter(v), limit)
 
     def step(self, state: GDState, batch: Any = None) -> tuple[GDState, Metrics]:

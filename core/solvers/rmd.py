@@ -19,6 +19,7 @@ from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
 from core.trees import Tree, counter, squared_norm
+from core.validate import check_start
 
 
 class RMDState(NamedTuple):
@@ -58,6 +59,7 @@ class RMD:
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> RMDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
+        check_start(u, v)
         return RMDState(u, v, self.upper_optimizer.init(u), counter(v), limit)
 
     def step(self, state: RMDState, batch: Any = None) -> tuple[RMDState, Metrics]:

@@ -14,6 +14,7 @@ from core.problem import Bilevel
 from core.products import lower_gradient
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
 from core.trees import Tree, counter
+from core.validate import check_start
 
 
 class SingleLevelState(NamedTuple):
@@ -43,6 +44,7 @@ class SingleLevel:
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> SingleLevelState:
         """See `core.solvers.base.Solver.init`. Training draws nothing, so `seed` changes nothing."""
+        check_start(u, v)
         return SingleLevelState(u, v, self.lower_optimizer.init(v), counter(v), limit)
 
     def step(self, state: SingleLevelState, batch: Any = None) -> tuple[SingleLevelState, Metrics]:
