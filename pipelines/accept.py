@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pipelines import earlier, families, machine, records, settings, summary
 from pipelines.errors import UserError, run
-from pipelines.repro import DVC, is_missing_data, profile_in_use, status
+from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, status
 from pipelines.settings import Cell
 from pipelines.train import train
 
@@ -50,28 +50,22 @@ def only_code_changed(changes: list[Any]) -> bool:
     return True
 
 
-def first_steps(cell: Cell, iterations: list[int]) -> list[dict[str, Any]]:
-    """What the sources as they stand make of a cell's first steps: its trials, with the oracle calls of so many iterations
-    each."""
-    device = machine.device()
-    again: dict[str, Any] = train(cell, device, steps=int(cell.common["first_steps"]))
-    work = families.build(cell, device)
-    for index, (trial, made) in enumerate(zip(again["trials"], iterations, strict=True)):
-        trial["oracle_calls"] = work.oracle_calls(index, made)
-    trials: list[dict[str, Any]] = json.loads(json.dumps(again["trials"]))
+def first_steps(cell: Cell) -> list[dict[str, Any]]:
+    """What the sources as they stand make of a cell's first steps: its trials."""
+    trials: list[dict[str, Any]] = train(cell, machine.device(), steps=int(cell.common["first_steps"]))["trials"]
     return trials
 
 
-def earlier_first_steps(cell: Cell, iterations: list[int]) -> list[dict[str, Any]]:
+def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
     """The same by the sources that the record was made with, on this machine; raises UserError where they cannot run."""
     asked = (
         "import json, sys; from pipelines import accept, families;"
-        "cell = families.cell(sys.argv[1], sys.argv[2], tuple(sys.argv[4:]));"
-        "print(json.dumps(accept.first_steps(cell, json.loads(sys.argv[3]))))"
+        "cell = families.cell(sys.argv[1], sys.argv[2], tuple(sys.argv[3:]));"
+        "print(json.dumps(accept.first_steps(cell)))"
     )
     with earlier.project_of(stage_of(cell)) as project:
         done = subprocess.run(
-            [sys.executable, "-c", asked, cell.family, cell.profile, json.dumps(iterations), *cell.parts],
+            [sys.executable, "-c", asked, cell.family, cell.profile, *cell.parts],
             cwd=project,
             env={**os.environ, "PYTHONPATH": str(project)},
             capture_output=True,
@@ -88,31 +82,32 @@ def difference(cell: Cell) -> str | None:
     """What the first steps of a cell show that its record does not; None where they agree bit by bit.
 
     A record made on another processor may differ in its last bits from what the same sources make here. Then the sources
-    it was made with are run here too, and it is those that must agree with the edited ones.
+    it was made with are run here too, and it is those that must agree with the edited ones. The oracle calls are those of
+    the record in any case.
     """
-    record = records.read_json(cell.folder / "train.json", "make repro")
-    iterations = [trial["iterations"] for trial in record["trials"]]
-    new = first_steps(cell, iterations)
-    found = _apart(record["trials"], new)
+    record: list[dict[str, Any]] = records.read_json(cell.folder / "train.json", "make repro")["trials"]
+    work = families.build(cell, machine.device())
+    for index, trial in enumerate(record):
+        if trial["oracle_calls"] != work.oracle_calls(index, trial["iterations"]):
+            return f"trial {trial['seed']} makes other oracle calls"
+    new = json.loads(json.dumps(first_steps(cell)))
+    found = _apart(record, new)
     if found is None or not _made_elsewhere(cell):
         return found
     try:
-        old = earlier_first_steps(cell, iterations)
+        return _apart(earlier_first_steps(cell), new)
     except UserError as error:
         return f"{found}; the record was made on another processor, and {error}"
-    return _apart(old, new)
 
 
 def _apart(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str | None:
-    """The first thing in which two lists of trials differ, of what both of them have seen."""
+    """The first thing in which the first steps of two lists of trials differ."""
     for one, other in zip(old, new, strict=True):
         if one["state_after_first_steps"] != other["state_after_first_steps"]:
-            return f"the state of trial {one['seed']} differs after the first steps"
-        if one["oracle_calls"] != other["oracle_calls"]:
-            return f"trial {one['seed']} makes other oracle calls"
+            return f"the state of trial {other['seed']} differs after the first steps"
         for name, values in other["curve"].items():
             if values[0] != one["curve"].get(name, [None])[0]:
-                return f"trial {one['seed']} starts with another {name}"
+                return f"trial {other['seed']} starts with another {name}"
     return None
 
 
@@ -130,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # as `make repro` trains
     profile = profile_in_use()
+    prepare_data(profile, given.workers)
     found = status()
     accepted, refused = 0, 0
     for family in settings.FAMILIES:

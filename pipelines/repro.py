@@ -26,8 +26,8 @@ from pipelines.errors import UserError, run
 from pipelines.settings import PROFILES
 
 PARAMS = Path("params.yaml")
-LEVELS = ("fetch", "corrupt", "train")
-"""Kinds of stages that run side by side, each kind after the one before; a kind is the first word of a stage's name."""
+KINDS = ("fetch", "corrupt", "train", "evaluate")
+"""Kinds of stages, each after the one before; a kind is the first word of a stage's name."""
 READERS = ("corrupt", "train", "evaluate")
 """Kinds of stages that read data."""
 DVC = [sys.executable, "-m", "dvc"]
@@ -71,7 +71,7 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
 
     A stage whose only changes are files of data/ that are not there is not stale: nothing it depends on has changed.
     """
-    by_kind: dict[str, list[str]] = {kind: [] for kind in (*LEVELS, "evaluate")}
+    by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for stage, changes in found.items():
         kind, of_profile = kind_and_profile(stage)
         if kind in by_kind and of_profile in (profile, "") and any(map(_really_changed, changes)):
@@ -102,6 +102,9 @@ def is_missing_data(path: str, how: str) -> bool:
 
 def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
     """Run stages that do not depend on each other, so many at a time; all are tried before a failure is raised."""
+    stages = list(stages)
+    if not stages:
+        return
     waiting: Queue[str] = Queue()
     for stage in stages:
         waiting.put(stage)
@@ -149,15 +152,18 @@ def build(profile: str, workers: int) -> None:
     """Bring every result of a profile up to date."""
     # one core each, so that results do not depend on how many cells run at once
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    for kind in LEVELS:
-        # asked again before each kind: what was made may have settled, or unsettled, what comes after
-        found = status()
-        needed = needed_data(found, profile, kind) if kind in ("fetch", "corrupt") else stale(found, profile)[kind]
-        if needed:
-            side_by_side(sorted(needed), 1 if kind == "fetch" else workers, kind)
+    prepare_data(profile, workers)
+    # asked anew: what was made may have settled, or unsettled, what comes after
+    side_by_side(sorted(stale(status(), profile)["train"]), workers, "train")
     done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
     if done.returncode != 0:
         raise UserError("dvc repro failed, see above; what is done is kept, run it again")
+
+
+def prepare_data(profile: str, workers: int) -> None:
+    """Fetch and prepare what stale stages read."""
+    for kind in ("fetch", "corrupt"):
+        side_by_side(sorted(needed_data(status(), profile, kind)), 1 if kind == "fetch" else workers, kind)
 
 
 def needed_data(found: Mapping[str, list[Any]], profile: str, kind: str) -> list[str]:
