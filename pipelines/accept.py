@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -132,7 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
         waiting = [cell for cell in cells if stage_of(cell) in found and only_code_changed(found[stage_of(cell)])]
         # a process for each cell, as in training: compiled programs pile up in one
-        with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        own = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1, "initializer": _quiet}
+        with ProcessPoolExecutor(given.workers, **own) as pool:
             found_out = zip(waiting, pool.map(difference, waiting), strict=True)
             for cell, why in tqdm(found_out, total=len(waiting), desc=family, disable=None):
                 if why is None:
@@ -147,6 +150,12 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{accepted} cells settled, {refused} to be trained; now run `make repro`")
     if refused:
         sys.exit(1)
+
+
+def _quiet() -> None:
+    """Keep torch's remarks on compiling out of the progress; they say nothing of results."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="There is a performance drop")
 
 
 def _commit(stage: str) -> None:

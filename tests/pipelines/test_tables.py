@@ -89,6 +89,16 @@ def test_a_shift_is_found(place: Path) -> None:
     assert (claims["ours, released"]["C02"], claims["ours, released"]["C01"]) == ("fails", "holds")
 
 
+def test_the_second_distance_on_example_3(place: Path) -> None:
+    made_up.write_results(place, "cpu")
+    frame = tables.draw(sources.load("cpu"), "figure-2").numbers
+    has_it = frame["released by first block mean"].notna()
+    assert set(zip(frame["example"][has_it], frame["method"][has_it], strict=True)) == {("3", "ApproxGrad")}
+    rows = frame[has_it]
+    assert (rows["released mean"] - rows["released by first block mean"]).to_numpy() == pytest.approx(made_up.OFF_BY)
+    assert set(rows["released by first block verdict"]) == {"agrees"}
+
+
 def test_digits_stand_beside_mnist(place: Path) -> None:
     made_up.write_results(place, "embedded")
     shown = tables.draw(sources.load("embedded"), "denoising").shown
