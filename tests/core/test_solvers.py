@@ -112,7 +112,9 @@ def test_u_and_v_are_projected(case: str) -> None:
         assert state.u.abs().max() <= 0.1
 
 
-@pytest.mark.parametrize("case", ["gd", "rmd", "approxgrad", "penalty"])
+@pytest.mark.parametrize(
+    "case", ["gd", "rmd", "approxgrad", "penalty", "fmd", "k-rmd", "itd", "fo-itd", "aid", "stocbio"]
+)
 def test_only_visited_entries_of_u_move(case: str) -> None:
     rows = torch.tensor([2, 0])
     problem = Bilevel(
