@@ -4,9 +4,9 @@
     once:  u <- u - sigma_k (grad_u f(u, v; D_F) - H_uv(u, v; D_G) w),               sigma_k = sigma (k + 1)^-3/5
     w = eta Q prod_{i=1}^{p} (I - eta H_vv(u, v; B_i)) grad_v f(u, v; D_F),   p uniform in {0, .., Q - 1}
 
-v moves on the faster scale: sigma_k / rho_k goes to 0. The mean of w over p is eta sum_{i=0}^{Q-1} (I - eta H_vv)^i grad_v f:
-u ends where the hypergradient with that Q-term series is 0. p comes with the batch (`Draws.truncation`), or from (seed, k) by
-`core.counter_random`.
+v moves on the faster scale: sigma_k / rho_k goes to 0. The mean of w over p is eta sum_{i<Q} (I - eta H_vv)^i grad_v f,
+and u ends where the hypergradient with that series of Q terms is 0. p comes with the batch (`Draws.truncation`), or from
+(seed, k) by `core.counter_random`.
 """
 
 from __future__ import annotations

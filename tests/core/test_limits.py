@@ -137,7 +137,6 @@ def test_the_bias_of_algorithm_1_on_the_ridge_is_of_order_1_over_gamma() -> None
     together, step = trials.stack(states), trials.batched(solver, None)
     for _ in range(300):
         together, metrics = step(together, None)
-    print(metrics, together.u - u)
     assert metrics["upper_gradient"].max() < 1e-10
     bias = (together.u - u).abs()
     slope = np.polyfit(gammas.log().numpy(), bias.log().numpy(), 1)[0]
