@@ -31,6 +31,31 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "penalty-released": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 100.0, "preset": "released"}),
     "penalty-reused": ("penalty", {**STEPS, "epsilon_0": 20.0, "test_gradients": "reused"}),
     "single-level": ("single-level", {"lower_step_size": 0.04}),
+    # unrolled
+    "fmd": ("fmd", STEPS),
+    "k-rmd": ("k-rmd", {**STEPS, "kept": 2}),
+    "itd": ("itd", {**STEPS, "upper_optimizer": Momentum()}),
+    "itd-restart": ("itd", {**STEPS, "restart": True}),
+    "fo-itd": ("fo-itd", STEPS),
+    "fo-itd-restart": ("fo-itd", {**STEPS, "restart": True}),
+    # implicit
+    "aid": ("aid", {**STEPS, "solver_steps": 2}),
+    "aid-growing": ("aid", {**STEPS, "solver_steps": 2, "first_lower_steps": 1, "growth": 0.5, "warm_solver": False}),
+    "aid-restart": (
+        "aid",
+        {**STEPS, "restart": True, "lower_optimizer": Momentum(), "linear_solver": "gd", "solver_step_size": 0.1},
+    ),
+    "aid-fixed-point": ("aid", {**STEPS, "linear_solver": "fixed-point", "solver_step_size": 0.1, "damping": 0.1}),
+    "aid-neumann": ("aid", {**STEPS, "linear_solver": "neumann", "solver_step_size": 0.1}),
+    "aid-adam": ("aid", {**STEPS, "linear_solver": "adam", "solver_step_size": 0.1, "solver_steps": 3}),
+    # stochastic
+    "stocbio": ("stocbio", {**STEPS, "neumann_step_size": 0.2}),
+    "stocbio-released": ("stocbio", {**STEPS, "neumann_step_size": 0.2, "preset": "released"}),
+    "bsa": ("bsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 4, "lower_decay": 0.5}),
+    "bsa-restart": ("bsa", {**STEPS, "restart": True, "estimate": "series", "upper_optimizer": Momentum()}),
+    "bsa-released": ("bsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 4, "preset": "released"}),
+    "ttsa": ("ttsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 4}),
+    "ttsa-series": ("ttsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 1, "estimate": "series"}),
 }
 
 
