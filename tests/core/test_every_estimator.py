@@ -12,24 +12,11 @@ from core import hypergradient
 from core.hypergradients import names
 from core.products import counting
 from tests.core.checks import assert_identical, assert_near
+from tests.core.everything import SETTINGS
 from tests.core.quadratics import U, V, normal, on_trees, points, quadratic, u_flat, u_tree, v_tree
 
 QUADRATIC = quadratic()
 PROBLEM = QUADRATIC.problem()
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "exact": {},
-    "forward": {"steps": 4, "step_size": 0.2},
-    "implicit-adam": {"steps": 4, "step_size": 0.1},
-    "implicit-cg": {"steps": 4},
-    "implicit-fixed-point": {"steps": 4, "step_size": 0.2},
-    "implicit-gd": {"steps": 4, "step_size": 0.1},
-    "implicit-neumann": {"steps": 4, "step_size": 0.2},
-    "one-step": {"step_size": 0.2},
-    "reverse": {"steps": 4, "step_size": 0.2},
-    "truncated": {"steps": 4, "step_size": 0.2, "kept": 2},
-}
-
 
 def test_all_names_are_here() -> None:
     assert list(SETTINGS) == names()

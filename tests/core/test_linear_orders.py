@@ -138,8 +138,8 @@ def test_cg_where_there_is_no_answer_stays_finite(steps: int, zeros: int) -> Non
 
 @pytest.mark.xfail(
     strict=True,
-    reason="A curvature that is rounding alone counts as one, so a step of 1e17 is taken and the residual's recurrence leaves"
-    " that of q: it can fall to nothing.",
+    reason="A curvature that is rounding alone counts as one, so a step of 1e17 is taken, and the residual's recurrence"
+    " leaves that of q: it can fall to nothing.",
 )
 @pytest.mark.parametrize("zeros", [1, 4])
 @pytest.mark.parametrize("steps", [20, 1000])
