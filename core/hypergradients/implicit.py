@@ -7,6 +7,9 @@ from typing import Any
 
 from core.linear.adam import adam
 from core.linear.cg import conjugate_gradients
+from core.linear.fixed_point import fixed_point
+from core.linear.gd import gradient_descent
+from core.linear.neumann import neumann
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
 from core.trees import Tree, add_scaled, subtract, zeros_like
@@ -49,4 +52,74 @@ def implicit_adam(
     )
 
 
-METHODS = {"implicit-cg": implicit_cg, "implicit-adam": implicit_adam}
+def implicit_gd(
+    problem: Bilevel,
+    u: Tree,
+    v: Tree,
+    batch: Any = None,
+    *,
+    steps: int = 20,
+    step_size: float = 1e-2,
+    damping: float = 0.0,
+) -> Tree:
+    """df/du with `steps` of gradient descent on |(H_vv + sigma I) q - grad_v f|^2 / 2 from zero; a tree like u.
+
+    With step_size < 1 / |H_vv + sigma I|^2, and mu the smallest eigenvalue of that matrix, an error of order
+    (1 - step_size mu^2)^steps.
+
+    One gradient of f and of g, 2 `steps` Hessian products, one cross product.
+    Source: Mehra & Hamm (2021), Table 1.
+    """
+    return _implicit(
+        problem, u, v, batch, damping, lambda a, b: gradient_descent(a, b, steps=steps, step_size=step_size)[0]
+    )
+
+
+def implicit_neumann(
+    problem: Bilevel,
+    u: Tree,
+    v: Tree,
+    batch: Any = None,
+    *,
+    steps: int = 20,
+    step_size: float = 1e-2,
+    damping: float = 0.0,
+) -> Tree:
+    """df/du with the first `steps` + 1 terms of the Neumann series of (H_vv + sigma I)^{-1}; a tree like u.
+
+    With step_size < 1 / |H_vv + sigma I|, an error of order (1 - step_size mu)^(steps + 1).
+
+    One gradient of f and of g, `steps` Hessian products, one cross product.
+    Source: Lorraine et al. (2020); Ji et al. (2021).
+    """
+    return _implicit(problem, u, v, batch, damping, lambda a, b: neumann(a, b, steps=steps, step_size=step_size)[0])
+
+
+def implicit_fixed_point(
+    problem: Bilevel,
+    u: Tree,
+    v: Tree,
+    batch: Any = None,
+    *,
+    steps: int = 20,
+    step_size: float = 1e-2,
+    damping: float = 0.0,
+) -> Tree:
+    """df/du with `steps` of q <- q - step_size ((H_vv + sigma I) q - grad_v f) from zero; a tree like u.
+
+    With step_size < 1 / |H_vv + sigma I|, an error of order (1 - step_size mu)^steps. From zero, the first step makes
+    the first term of the Neumann series: N steps are the series with N - 1 products.
+
+    One gradient of f and of g, `steps` Hessian products, one cross product.
+    Source: Grazzi et al. (2020), AID-FP.
+    """
+    return _implicit(problem, u, v, batch, damping, lambda a, b: fixed_point(a, b, steps=steps, step_size=step_size)[0])
+
+
+METHODS = {
+    "implicit-cg": implicit_cg,
+    "implicit-adam": implicit_adam,
+    "implicit-gd": implicit_gd,
+    "implicit-neumann": implicit_neumann,
+    "implicit-fixed-point": implicit_fixed_point,
+}

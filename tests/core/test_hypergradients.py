@@ -1,4 +1,4 @@
-"""Each estimator of df/du: the vector, the order of its error, and what it costs."""
+"""Estimators of df/du one by one: closed forms, and finite differences of a network."""
 
 from __future__ import annotations
 
@@ -8,23 +8,11 @@ import pytest
 import torch
 
 from core import Bilevel, hypergradient
-from core.hypergradients import names
 from core.hypergradients.reverse import backward, unroll
-from core.products import counting, dense_second_derivatives, upper_gradients
+from core.products import dense_second_derivatives, upper_gradients
 from tests.core import smooth
-from tests.core.checks import assert_identical, assert_near
-from tests.core.quadratics import (
-    U,
-    V,
-    normal,
-    on_trees,
-    points,
-    quadratic,
-    u_flat,
-    u_tree,
-    v_tree,
-    with_eigenvalues,
-)
+from tests.core.checks import assert_near
+from tests.core.quadratics import V, normal, points, quadratic, with_eigenvalues
 
 QUADRATIC = quadratic()
 PROBLEM = QUADRATIC.problem()
@@ -227,81 +215,3 @@ def test_reverse_from_the_solution_of_a_network_is_the_series_there() -> None:
         if steps in (1, 7, 30):
             found = hypergradient(smooth.PROBLEM, u, solution, method="reverse", steps=steps, step_size=rho)
             assert_near(found, direct - rho * h_uv @ total, 1e-9)
-
-
-# trees, costs, names
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "reverse": {"steps": 4, "step_size": 0.2},
-    "implicit-cg": {"steps": 4},
-    "implicit-adam": {"steps": 4, "step_size": 0.1},
-}
-
-
-@pytest.mark.parametrize("method", SETTINGS)
-def test_trees_give_what_flat_vectors_give(method: str) -> None:
-    u, v = points()
-    flat = hypergradient(PROBLEM, u, v, method=method, **SETTINGS[method])
-    tree = hypergradient(on_trees(PROBLEM), u_tree(u), v_tree(v), method=method, **SETTINGS[method])
-    assert_near(u_flat(tree), flat, 1e-12)
-
-
-@pytest.mark.parametrize("method", ["exact", *SETTINGS])
-def test_the_batch_reaches_the_costs(method: str) -> None:
-    u, v = points()
-    batch = normal(V, seed=33)
-    settings = SETTINGS.get(method, {})
-    shifted = hypergradient(QUADRATIC.shifted(batch).problem(), u, v, method=method, **settings)
-    assert_near(hypergradient(PROBLEM, u, v, batch, method=method, **settings), shifted)
-
-
-@pytest.mark.parametrize(
-    ("method", "settings", "expected"),
-    [
-        ("exact", {}, {"gradients_f": 1, "gradients_g": 1, "hessian_products": V, "cross_products": V}),
-        *[
-            (
-                "reverse",
-                {"steps": T, "step_size": 0.1},
-                {"gradients_f": 1, "gradients_g": 2 * T, "hessian_products": T, "cross_products": T},
-            )
-            for T in (1, 4)
-        ],
-        *[
-            (
-                "implicit-cg",
-                {"steps": N},
-                {"gradients_f": 1, "gradients_g": 1, "hessian_products": N, "cross_products": 1},
-            )
-            for N in (1, 9)
-        ],
-        *[
-            (
-                "implicit-adam",
-                {"steps": N},
-                {"gradients_f": 1, "gradients_g": 1, "hessian_products": 2 * N, "cross_products": 1},
-            )
-            for N in (1, 9)
-        ],
-    ],
-)
-def test_the_calls_of_each_method(method: str, settings: dict[str, Any], expected: dict[str, int]) -> None:
-    u, v = points()
-    with counting() as counts:
-        hypergradient(PROBLEM, u, v, method=method, **settings)
-    assert {kind: number for kind, number in counts.items() if number} == expected
-
-
-def test_a_pure_function_leaves_its_arguments_alone() -> None:
-    for method, settings in SETTINGS.items():
-        u, v = points()
-        hypergradient(PROBLEM, u, v, method=method, **settings)
-        assert_identical((u, v), points())
-        assert u.shape == (U,)
-
-
-def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    u, v = points()
-    with pytest.raises(ValueError, match="exact, implicit-adam, implicit-cg, reverse"):
-        hypergradient(PROBLEM, u, v, method="implicit")
-    assert names() == ["exact", "implicit-adam", "implicit-cg", "reverse"]
