@@ -70,7 +70,7 @@ class F2SA:
         return one_shared_batch()
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> F2SAState:
-        """See `core.solvers.base.Solver.init`; y and z both begin at v. The method draws nothing, so `seed` changes nothing."""
+        """See `core.solvers.base.Solver.init`; y and z both begin at v. The method draws nothing."""
         check_start(u, v)
         memories = self.lower_optimizer.init(v), self.lower_optimizer.init(v)
         lam = scalar(self.lambda_0, v)
@@ -96,9 +96,8 @@ class F2SA:
         u, upper_memory = self.upper_optimizer.update(
             gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
         )
-        state = F2SAState(
-            problem.project_upper(u), y, z, upper_memory, memories, lam + self.lambda_growth, state.iteration + 1, state.limit
-        )
+        u, raised = problem.project_upper(u), lam + self.lambda_growth
+        state = F2SAState(u, y, z, upper_memory, memories, raised, state.iteration + 1, state.limit)
         return state, {"upper_gradient": squared_norm(gradient), "lambda": lam}
 
 

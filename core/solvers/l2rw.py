@@ -46,8 +46,8 @@ class L2RW:
 
     Attributes:
         lower_steps: real steps of v with the new weights; the article's method is 1.
-        lower_step_size: of the real steps [rho]. virtual_step_size: of the virtual one [alpha], None for the same (released code: 1).
-            Where u_0 = 0 makes grad_v g vanish, v^ = v and the normalised weights do not depend on it.
+        lower_step_size: of the real steps [rho]. virtual_step_size: of the virtual one [alpha], None for the same
+            (released code: 1). Where u_0 = 0 makes grad_v g vanish, v^ = v and the normalised weights do not depend on it.
         persistent: keep the weights and move them. upper_step_size: by this much [eta]; not used otherwise.
         upper_optimizer: how d becomes a step of persistent weights. lower_optimizer: how gradients become real steps.
     """

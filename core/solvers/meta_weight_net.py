@@ -1,7 +1,7 @@
 """Meta-Weight-Net (Shu, Xie, Yi, Zhao, Zhou, Xu & Meng, 2019, Algorithm 1).
 
-u = Theta, the parameters of a network V that weighs an example by its loss; g = mean_i V(L_i(v); Theta) L_i(v), with V's input
-held fixed (see `core.networks.weight_net`); f is the cost on clean data.
+u = Theta, the parameters of a network V that weighs an example by its loss; g = mean_i V(L_i(v); Theta) L_i(v), with V's
+input held fixed (see `core.networks.weight_net`); f is the cost on clean data.
 
     v^(Theta) = v - alpha grad_v g(Theta, v)
     Theta <- Theta - step d f(v^(Theta)) / dTheta,      d = grad_u f - alpha H_uv grad_v f(v^)
@@ -94,4 +94,7 @@ class MetaWeightNet:
 
 
 SOLVER = MetaWeightNet
-PRESETS: dict[str, dict[str, Any]] = {"described": {}, "released": {"upper_optimizer": Adam(), "lower_optimizer": Momentum()}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "described": {},
+    "released": {"upper_optimizer": Adam(), "lower_optimizer": Momentum()},
+}

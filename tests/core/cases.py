@@ -31,6 +31,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "penalty-released": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 100.0, "preset": "released"}),
     "penalty-reused": ("penalty", {**STEPS, "epsilon_0": 20.0, "test_gradients": "reused"}),
     "single-level": ("single-level", {"lower_step_size": 0.04}),
+    # value functions, single loops, reweighting
+    "bome": ("bome", STEPS),
+    "bome-value": ("bome", {**STEPS, "barrier": "value", "joint_lower_step_size": 0.03}),
+    "f2sa": ("f2sa", {**STEPS, "lambda_0": 2.0, "lambda_growth": 0.5}),
+    "f2sa-momentum": ("f2sa", {**STEPS, "upper_optimizer": Adam(), "lower_optimizer": Momentum()}),
+    "v-pbgd": ("v-pbgd", {**STEPS, "gamma_0": 2.0, "gamma_growth": 0.5, "gamma_max": 3.2}),
+    "v-pbgd-released": ("v-pbgd", {**STEPS, "preset": "released", "gamma_0": 0.0, "gamma_growth": 0.7}),
+    "soba": ("soba", {**STEPS, "solver_step_size": 0.1}),
+    "l2rw": ("l2rw", STEPS),
+    "l2rw-persistent": ("l2rw", {**STEPS, "persistent": True, "virtual_step_size": 0.3}),
+    "meta-weight-net": ("meta-weight-net", STEPS),
+    "meta-weight-net-released": ("meta-weight-net", {**STEPS, "preset": "released"}),
 }
 
 
