@@ -39,6 +39,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "v-pbgd": ("v-pbgd", {**STEPS, "gamma_0": 2.0, "gamma_growth": 0.5, "gamma_max": 3.2}),
     "v-pbgd-released": ("v-pbgd", {**STEPS, "preset": "released", "gamma_0": 0.0, "gamma_growth": 0.7}),
     "soba": ("soba", {**STEPS, "solver_step_size": 0.1}),
+    "saba": ("saba", {**STEPS, "solver_step_size": 0.1}),
     "l2rw": ("l2rw", STEPS),
     "l2rw-persistent": ("l2rw", {**STEPS, "persistent": True, "virtual_step_size": 0.3}),
     "meta-weight-net": ("meta-weight-net", STEPS),

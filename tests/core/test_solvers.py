@@ -114,7 +114,7 @@ def test_u_and_v_are_projected(case: str) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    ["gd", "rmd", "approxgrad", "penalty", "bome", "f2sa", "v-pbgd", "soba", "l2rw-persistent", "meta-weight-net"],
+    ["gd", "rmd", "approxgrad", "penalty", "bome", "f2sa", "v-pbgd", "soba", "saba", "l2rw-persistent", "meta-weight-net"],
 )
 def test_only_visited_entries_of_u_move(case: str) -> None:
     rows = torch.tensor([2, 0])
@@ -208,7 +208,7 @@ def test_the_names_of_all_solvers() -> None:
     files = {path.stem.replace("_", "-") for path in (ROOT / "core" / "solvers").glob("*.py")}
     assert solvers.names() == sorted(files - {"--init--", "base", "template"})
     assert {"approxgrad", "gd", "penalty", "rmd", "single-level"} <= set(solvers.names())
-    assert {"bome", "f2sa", "l2rw", "meta-weight-net", "soba", "v-pbgd"} <= set(solvers.names())
+    assert {"bome", "f2sa", "l2rw", "meta-weight-net", "saba", "soba", "v-pbgd"} <= set(solvers.names())
 
 
 @pytest.mark.parametrize("name", solvers.names())
