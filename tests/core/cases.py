@@ -56,6 +56,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "bsa-released": ("bsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 4, "preset": "released"}),
     "ttsa": ("ttsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 4}),
     "ttsa-series": ("ttsa", {**STEPS, "neumann_step_size": 0.2, "neumann_terms": 1, "estimate": "series"}),
+    # value functions, single loops, reweighting
+    "bome": ("bome", STEPS),
+    "bome-value": ("bome", {**STEPS, "barrier": "value", "joint_lower_step_size": 0.03}),
+    "f2sa": ("f2sa", {**STEPS, "lambda_0": 2.0, "lambda_growth": 0.5}),
+    "f2sa-momentum": ("f2sa", {**STEPS, "upper_optimizer": Adam(), "lower_optimizer": Momentum()}),
+    "v-pbgd": ("v-pbgd", {**STEPS, "gamma_0": 2.0, "gamma_growth": 0.5, "gamma_max": 3.2}),
+    "v-pbgd-released": ("v-pbgd", {**STEPS, "preset": "released", "gamma_0": 0.0, "gamma_growth": 0.7}),
+    "soba": ("soba", {**STEPS, "solver_step_size": 0.1}),
+    "saba": ("saba", {**STEPS, "solver_step_size": 0.1}),
+    "l2rw": ("l2rw", STEPS),
+    "l2rw-persistent": ("l2rw", {**STEPS, "persistent": True, "virtual_step_size": 0.3}),
+    "meta-weight-net": ("meta-weight-net", STEPS),
+    "meta-weight-net-released": ("meta-weight-net", {**STEPS, "preset": "released"}),
 }
 
 

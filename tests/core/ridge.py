@@ -67,3 +67,14 @@ def solution(terms: int | None = None, rho: float = 0.0) -> Tensor:
         middle = (low + high) / 2
         low, high = (middle, high) if hypergradient(middle, terms, rho) < 0 else (low, middle)
     return torch.tensor((low + high) / 2, dtype=torch.float64)
+
+
+def minimum() -> tuple[Tensor, Tensor]:
+    """(u*, v*(u*))."""
+    u = solution()
+    return u, lower_solution(u)
+
+
+def start() -> tuple[Tensor, Tensor]:
+    """Some way off."""
+    return torch.tensor(1.0, dtype=torch.float64), torch.zeros(WEIGHTS, dtype=torch.float64)
