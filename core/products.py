@@ -22,7 +22,7 @@ from torch.func import grad, vjp, vmap
 
 from core.problem import Bilevel
 from core.trees import Tree, add_scaled, detach, leaves, scaled, tree_map
-from core.validate import explained
+from core.validate import explained, reason
 
 KINDS = ("gradients_f", "gradients_g", "hessian_products", "cross_products", "jacobian_products_h")
 _open: list[Counter[str]] = []
@@ -102,7 +102,7 @@ def linearize(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Linearised:
     def cross(q: Tree) -> Tree:
         # a graph of its own: a shared one would compute the u part of every Hessian product too
         _count(cross_products=1)
-        return vjp(lambda u_: inner(u_, v, batch), u)[1](q)[0]
+        return explained(lambda: vjp(lambda u_: inner(u_, v, batch), u)[1](q)[0], problem, u, v, batch)
 
     return Linearised(value, hessian, cross)
 
@@ -118,10 +118,13 @@ def lower_tangents(problem: Bilevel, u: Tree, v: Tree, batch: Any, du: Tree, dv:
     rows = leaves(dv)[0].shape[0]
     _count(gradients_g=1, hessian_products=rows, cross_products=rows)
     inner = grad(problem.lower, argnums=(0, 1))
-    # pulled back in v, (grad_u g, grad_v g) gives both products by one reverse pass
-    _, pull = vjp(lambda v_: inner(u, v_, batch), v)
-    tangents: Tree = vmap(lambda a, b: pull((a, b))[0])(du, dv)
-    return tangents
+
+    def pulled() -> Tree:
+        # pulled back in v, (grad_u g, grad_v g) gives both products by one reverse pass
+        _, pull = vjp(lambda v_: inner(u, v_, batch), v)
+        return vmap(lambda a, b: pull((a, b))[0])(du, dv)
+
+    return explained(pulled, problem, u, v, batch)
 
 
 class PenaltyGradients(NamedTuple):
@@ -184,6 +187,9 @@ def penalty_gradients(
         return vjp(lambda v_: pieces(u, v_), v) if wrt == "v" else vjp(pieces, u, v)
 
     (cost, residual, constraint), pull = explained(linearised, problem, u, v, batch)
+    if not isinstance(cost, Tensor) or cost.dim():
+        # pulled back, a vector would stand for the sum of its entries
+        raise ValueError(reason(problem, u, v, batch))
 
     residual, constraint = detach(residual), detach(constraint)
     w = add_scaled(nu, gamma, residual)

@@ -11,7 +11,7 @@ from torch.func import grad, vjp
 from torch.utils import _pytree as pytree
 
 from core.problem import Bilevel
-from core.trees import Tree, leaves
+from core.trees import Tree, leaves, tree_map
 
 _FAILURES = (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError)
 
@@ -27,7 +27,10 @@ def check_start(u: Tree, v: Tree) -> None:
         for leaf in found:
             if not leaf.is_floating_point():
                 raise ValueError(f"{name} must be of floating point, it is of {leaf.dtype}")
-            if not leaf.is_meta and not bool(torch.isfinite(leaf).all()):
+            # a batched start has no entries to look at, nor has a meta one
+            if leaf.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(leaf):
+                continue
+            if not bool(torch.isfinite(leaf).all()):
                 raise ValueError(f"{name} is not finite at the start: {int((~torch.isfinite(leaf)).sum())} entries")
         devices[name] = {leaf.device for leaf in found}
     if devices["u"] != devices["v"]:
@@ -53,6 +56,7 @@ def explained(call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch
 def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> str | None:
     """Why f or g cannot be evaluated or differentiated at (u, v, batch), None where they can."""
     at = f"with u {shape(u)}, v {shape(v)}, batch {shape(batch)}"
+    u, v = tree_map(torch.clone, u), tree_map(torch.clone, v)  # a cost that writes over its arguments is asked too
     for name, cost in (("f", problem.upper), ("g", problem.lower)):
         try:
             value = cost(u, v, batch)

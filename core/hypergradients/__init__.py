@@ -13,6 +13,7 @@ from typing import Any
 
 from core.problem import Bilevel
 from core.trees import Tree
+from core.validate import check_start
 
 
 def names() -> list[str]:
@@ -27,8 +28,10 @@ def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, meth
         v: the (approximate) lower solution; for "reverse" the point where the unrolled lower steps start.
         method: one of `names()`. settings: those of the method, see its function.
 
-    Raises: ValueError for an unknown method. Source: Mehra & Hamm (2021), Sections 2.1 and 2.2.
+    Raises: ValueError for an unknown method, and where u or v is no finite tensor of floating point.
+    Source: Mehra & Hamm (2021), Sections 2.1 and 2.2.
     """
+    check_start(u, v)
     for file in _files():
         dashed = file.replace("_", "-")
         if (method == dashed or method.startswith(f"{dashed}-")) and method in _methods(file):

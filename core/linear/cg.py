@@ -24,18 +24,21 @@ def conjugate_gradients(
     limits = torch.finfo(squared_norm(b).dtype)
     floor = limits.tiny + max(tolerance, 16 * limits.eps) ** 2 * squared_norm(b)
 
-    def update(carry: tuple[Tree, Tree, Tree, Tensor, Tensor]) -> tuple[Tree, Tree, Tree, Tensor, Tensor]:
-        q, r, p, rho, taken = carry
+    def update(carry: tuple[Tree, Tree, Tree, Tensor, Tensor, Tensor]) -> tuple[Tree, Tree, Tree, Tensor, Tensor, Tensor]:
+        q, r, p, rho, taken, largest = carry
         image = matvec(p)
-        curvature = dot(p, image)
-        alive = (rho > floor) & (curvature > 0)
+        curvature, size = dot(p, image), squared_norm(p)
+        # below the rounding of the largest curvature met, a curvature is that of a direction A does not see
+        alive = (rho > floor) & (curvature > 16 * limits.eps * largest * size)
+        largest = torch.where(alive, torch.maximum(largest, curvature / torch.where(alive, size, 1)), largest)
         length = torch.where(alive, rho / torch.where(alive, curvature, torch.ones_like(curvature)), 0)
         q = add_scaled(q, length, p)
         r = add_scaled(r, -length, image)
         new_rho = torch.where(alive, squared_norm(r), rho)
         ratio = torch.where(alive, new_rho / torch.where(rho > 0, rho, torch.ones_like(rho)), 0)
         p = where(alive, add_scaled(r, ratio, p), p)
-        return q, r, p, new_rho, taken + alive.to(torch.int64)
+        return q, r, p, new_rho, taken + alive.to(torch.int64), largest
 
-    q, _, _, rho, taken = repeat(update, (zeros_like(b), b, b, squared_norm(b), counter(b)), steps, limit)
+    rho = squared_norm(b)
+    q, _, _, rho, taken, _ = repeat(update, (zeros_like(b), b, b, rho, counter(b), torch.zeros_like(rho)), steps, limit)
     return q, Info(rho, taken)

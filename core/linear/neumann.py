@@ -15,7 +15,7 @@ def neumann(
     """eta sum_{i=0}^{Q} (I - eta A)^i b with eta = `step_size` and Q = `steps` products.
 
     The error is (I - eta A)^{Q+1} A^{-1} b, for positive definite A and eta < 2 / |A|.
-    The residual that is returned is the term after the last one.
+    The residual that is returned is the last term: A times the sum before it, less b.
 
     Args: limit: how many of the products count (a scalar tensor), or () for all.
     """

@@ -126,21 +126,15 @@ def test_cg_says_by_its_residual_that_there_is_no_answer(steps: int | None, zero
 @pytest.mark.parametrize("zeros", [1, 4])
 @pytest.mark.parametrize("steps", [20, 1000])
 def test_cg_where_there_is_no_answer_stays_finite(steps: int, zeros: int) -> None:
-    """Nothing is NaN, however many steps; but q has no meaning, and its size says so."""
+    """Nothing is NaN, however many steps, and the residual stays."""
     matrices, b, outside = without_answer(zeros)
     q, info = solved(conjugate_gradients, matrices, b, steps=steps)
     assert torch.isfinite(q).all()
     assert torch.isfinite(info.residual).all()
     assert (info.residual > 0).all()
     assert (true_residuals(matrices, q, b) > 0.3 * outside).all()
-    assert (q.norm(dim=1) > 10 * b.norm(dim=1)).all()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="A curvature that is rounding alone counts as one, so a step of 1e17 is taken, and the residual's recurrence"
-    " leaves that of q: it can fall to nothing.",
-)
 @pytest.mark.parametrize("zeros", [1, 4])
 @pytest.mark.parametrize("steps", [20, 1000])
 def test_cg_never_claims_an_answer_that_there_is_not(steps: int, zeros: int) -> None:

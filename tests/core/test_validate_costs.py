@@ -42,14 +42,9 @@ def test_a_lower_cost_that_is_no_scalar_is_named(call: Any, name: str, what: str
 
 @pytest.mark.parametrize("what", NO_SCALARS)
 @everything
-def test_an_upper_cost_that_is_no_scalar_is_named(
-    call: Any, name: str, what: str, request: pytest.FixtureRequest
-) -> None:
+def test_an_upper_cost_that_is_no_scalar_is_named(call: Any, name: str, what: str) -> None:
     if "gradients_f" not in takes(call, name):
         return
-    if call is run and CASES[name][0] == "penalty" and what.startswith("a vector"):
-        why = "core.products.penalty_gradients takes a vector f for the sum of its entries"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=why))
     returned, words = NO_SCALARS[what]
     with pytest.raises(ValueError, match=f"^f{SCALAR.format(words)}"):
         call(name, Bilevel(lambda u, v, batch: returned(u, v), PROBLEM.lower), *points())
@@ -140,20 +135,10 @@ SIZE = 64
 OF_ANY_SIZE = PROBLEM_OF_ANY.upper
 
 
-def unwrapped(call: Any, name: str) -> bool:
-    """Where the first product is one with H_uv, in `core.hypergradients.reverse`."""
-    return name == "reverse" if call is estimate else CASES[name][0] == "rmd"
-
-
 @pytest.mark.parametrize("lower", [attention, flash_attention, transcription])
 @everything
-def test_a_cost_without_a_second_derivative_is_named(
-    call: Any, name: str, lower: Cost, request: pytest.FixtureRequest
-) -> None:
+def test_a_cost_without_a_second_derivative_is_named(call: Any, name: str, lower: Cost) -> None:
     """What needs first derivatives alone runs."""
-    if unwrapped(call, name):
-        why = "core.products does not explain a failing H_uv product: torch's own RuntimeError comes through"
-        request.applymarker(pytest.mark.xfail(strict=True, raises=RuntimeError, reason=why))
     problem, (u, v) = Bilevel(OF_ANY_SIZE, lower), (normal(U, seed=1), normal(SIZE, seed=2))
     if not takes(call, name) & {"hessian_products", "cross_products"}:
         call(name, problem, u, v)
