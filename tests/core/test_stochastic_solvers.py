@@ -293,7 +293,7 @@ def test_the_limits_of_both_rules_of_stocbio(eta: float, steps: int) -> None:
         assert (state.u - best).abs().max() < 1e-8
         assert (state.v - (1 - best)).abs().max() < 1e-8
     if steps == 30:
-        # the solution, and 3 u = 3/4 of the way; they meet at eta = 1/3 alone
+        # kappa goes to 1/2, and to 1 / (2 eta) - 1: they meet at eta = 1/3 alone
         assert (ends["described"] - 0.5).abs().max() < 1e-6
         released = 0.75 if eta == 0.2 else 0.5
         assert (ends["released"] - released).abs().max() < 1e-6
