@@ -8,7 +8,7 @@ v starts each round where the last one ended. The published code computes, with 
 
     v_Q = eta v^(Q) + sum_{q=1}^{Q} v^(q),     v^(q) = (I - eta H_vv)^q v_0                        (rule "released")
 
-which leans to (1/eta - 1) times the gradient's implicit part where H_vv is near the identity: another limit of u.
+which goes to H_vv^{-1} v_0 / eta - v_0 as Q grows, not to H_vv^{-1} v_0: u ends elsewhere.
 """
 
 from __future__ import annotations
