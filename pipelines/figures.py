@@ -2,7 +2,7 @@
 
 Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
-(denoising). Lines are ours, points with white faces are published.
+(denoising), table-1 (bytes and seconds against T, U and V). Lines are ours, points with white faces are published.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from pipelines.drawing import (
 from pipelines.errors import run
 from pipelines.published import LABELS
 from pipelines.sources import REPORTS, Sources, load
+from pipelines.theory import figures as theory
 
 PAPER_TOP = {"ex1": 20, "ex2": 40, "ex3": 20, "ex4": 40}
 """The upper ends of the paper's axes."""
@@ -262,6 +263,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "wall-clock", partial(wall_clock, inputs)
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
+    yield "table-1", partial(theory.complexity, inputs)
 
 
 def main(arguments: list[str] | None = None) -> None:

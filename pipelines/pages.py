@@ -1,6 +1,6 @@
 """Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
 
-Writes reports/<profile>/pages/{synthetic,denoising}.html and reports/<profile>/index.html. A page is one
+Writes reports/<profile>/pages/{synthetic,denoising,theory}.html and reports/<profile>/index.html. A page is one
 file: figures and style are inside, mathematics is MathML, and nothing is loaded from anywhere. The same
 inputs give the same bytes.
 """
@@ -31,8 +31,8 @@ from pipelines.records import write_bytes
 from pipelines.sources import REPORTS, Sources
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ("synthetic", "denoising")
-TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising"}
+TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising", "theory": "Theory, measured"}
+NOTEBOOKS = tuple(TITLES)
 TIMEOUT = 600
 
 

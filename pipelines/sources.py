@@ -12,12 +12,17 @@ from pipelines.comparison import Estimate, ours
 from pipelines.errors import UserError
 
 FAMILIES = ("synthetic", "denoising")
+THEORY = ("ledger", "memory", "timings")
+"""The files of the theory family, which has no cells."""
 REPORTS = Path("reports")
 
 MADE_BY = {
     "summary.json": "python -m pipelines.summary {family} {profile}",
     "costs.json": "python -m pipelines.summary {family} {profile} --costs",
     "timings.json": "python -m pipelines.timing {profile}",
+    "ledger": "python -m pipelines.theory.ledger {profile}",
+    "memory": "python -m pipelines.theory.complexity {profile} memory",
+    "timings": "python -m pipelines.theory.complexity {profile} time",
 }
 """The command that makes a file."""
 
@@ -29,7 +34,8 @@ class Sources:
     Attributes:
         params: family -> the profile's block of its params.yaml. common: family -> the block that all
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
-        timings.json of the synthetic family. hashes: name of an input -> SHA-256.
+        timings.json of the synthetic family. theory: what ledger.json, memory.json and timings.json of the theory
+        family hold. hashes: name of an input -> SHA-256.
     """
 
     profile: str
@@ -38,6 +44,7 @@ class Sources:
     cells: Mapping[str, Mapping[str, Any]]
     costs: Mapping[str, Mapping[str, Any]]
     timings: Mapping[str, Any]
+    theory: Mapping[str, Any]
     hashes: Mapping[str, str]
 
     def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
@@ -86,6 +93,11 @@ def load(profile: str) -> Sources:
         path = records.RESULTS / profile / family / file
         read[family, file] = records.read_json(path, MADE_BY[file].format(family=family, profile=profile))
         hashes[f"{family}/{file}"] = records.sha256_of_file(path)
+    theory: dict[str, Any] = {}
+    for name in THEORY:
+        path = records.RESULTS / profile / "theory" / f"{name}.json"
+        theory[name] = records.read_json(path, MADE_BY[name].format(profile=profile))
+        hashes[f"theory/{name}.json"] = records.sha256_of_file(path)
     for family in FAMILIES:
         # the profile's own block: another profile's parameters change nothing here
         hashes[f"{family}/params.yaml"] = records.sha256_of([params[family], common[family]])
@@ -98,5 +110,6 @@ def load(profile: str) -> Sources:
         cells={family: read[family, "summary.json"]["cells"] for family in FAMILIES},
         costs={family: read[family, "costs.json"]["cells"] for family in FAMILIES},
         timings=read["synthetic", "timings.json"],
+        theory=theory,
         hashes=hashes,
     )

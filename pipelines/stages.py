@@ -17,7 +17,10 @@ from ruamel.yaml import YAML
 from pipelines import settings, summary
 from pipelines.closure import closure, imports_of
 from pipelines.errors import UserError, run
+from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
+from pipelines.sources import THEORY
+from pipelines.theory import complexity, entries
 
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -161,6 +164,31 @@ def denoising() -> dict[str, Any]:
     return stages
 
 
+def theory() -> dict[str, Any]:
+    """The ledger, and the memory and time of Table 1; they have no cells, and are the same in every profile."""
+    stages: dict[str, Any] = {}
+    for profile in PROFILES:
+        base = f"results/{profile}/theory"
+        methods = [entry.solver for entry in entries.SOLVERS]
+        estimators = [f"core.hypergradients.{file.stem}" for file in sorted(Path("core/hypergradients").glob("[!_]*.py"))]
+        for name, what, module, solvers, part in (
+            ("ledger", "every estimator and solver against the exact hypergradient", "ledger", methods, "ledger"),
+            ("memory", "bytes of Table 1", "complexity", list(complexity.METHODS), "complexity"),
+            ("timings", "seconds of Table 1", "complexity", list(complexity.METHODS), "complexity"),
+        ):
+            more = {"memory": " memory", "timings": " time"}.get(name, "")
+            own = [f"core.solvers.{solver.replace('-', '_')}" for solver in sorted(set(solvers))]
+            stages[f"{name}_{profile}"] = {
+                "desc": what,
+                "wdir": "../..",
+                "cmd": f"python -m pipelines.theory.{module} {profile}{more}",
+                "deps": closure(f"pipelines.theory.{module}", *own, *(estimators if name == "ledger" else [])),
+                "params": [{"pipelines/theory/params.yaml": ["common", part]}],
+                "outs": in_git(f"{base}/{name}.json"),
+            }
+    return stages
+
+
 def imported(notebook: Path) -> set[str]:
     """The modules of ours that a notebook imports."""
     cells = json.loads(notebook.read_text())["cells"]
@@ -172,11 +200,13 @@ def drawing() -> dict[str, Any]:
     """What is drawn from all families, for the profile that params.yaml names."""
     profile = "${item.profile}"
     results = [f"results/{profile}/{family}/{file}" for family in FAMILIES for file in ("summary.json", "costs.json")]
-    sources = [*results, f"results/{profile}/synthetic/timings.json"]
+    measured = [f"results/{profile}/theory/{name}.json" for name in THEORY]
+    sources = [*results, f"results/{profile}/synthetic/timings.json", *measured]
     published = [f"pipelines/published/{name}.yaml" for name in ("paper_results", "figure_curves")]
     params = [{f"pipelines/{family}/params.yaml": ["common", profile]} for family in FAMILIES]
     drawn = [f"reports/{profile}/tables", f"reports/{profile}/figures"]
-    page = [*(f"notebooks/{family}.ipynb" for family in FAMILIES), "pipelines/page/shell.html", "pipelines/page/style.css"]
+    notebooks = [Path(f"notebooks/{name}.ipynb") for name in NOTEBOOKS]
+    page = [*(path.as_posix() for path in notebooks), "pipelines/page/shell.html", "pipelines/page/style.css"]
     stages = {}
     for name, more, outs in (
         ("tables", [], drawn[:1]),
@@ -185,7 +215,7 @@ def drawing() -> dict[str, Any]:
     ):
         modules = [f"pipelines.{name}"]
         if name == "pages":
-            modules += sorted({module for family in FAMILIES for module in imported(Path(f"notebooks/{family}.ipynb"))})
+            modules += sorted({module for path in notebooks for module in imported(path)})
         stages[name] = {
             "desc": f"draw the {name}",
             "matrix": {"profile": ["${profile}"]},
@@ -216,6 +246,7 @@ def main(arguments: list[str] | None = None) -> None:
     files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
     for family, build in {"synthetic": synthetic, "denoising": denoising}.items():
         files[Path("pipelines") / family / "dvc.yaml"] = text(build(), ["params.yaml"])
+    files[Path("pipelines/theory/dvc.yaml")] = text(theory(), [])
     for path, wanted in files.items():
         if given.check and (not path.exists() or path.read_text() != wanted):
             raise UserError(f"{path} is out of date: run `python -m pipelines.stages` and commit it")

@@ -2,8 +2,8 @@
 
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
-paper's Table 3, in the published version Table 2), claims, and results, the table of the README
-(headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+paper's Table 3, in the published version Table 2), table-1 and ledger (theory/tables.py), claims, and results, the
+table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pipelines.layout import Table, number, plus_minus, printed
 from pipelines.published import LABELS, Value
 from pipelines.records import significant, write_bytes
 from pipelines.sources import REPORTS, Sources, load
+from pipelines.theory import tables as theory
 
 MODES = {
     (False, 1): "one trial",
@@ -92,7 +93,7 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value,
     return comparison.order((mine, base), (comparison.theirs(value), comparison.theirs(reference)))
 
 
-DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "claims", "results")
+DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "table-1", "ledger", "claims", "results")
 """The names of all tables."""
 
 
@@ -104,6 +105,8 @@ def draw(inputs: Sources, name: str) -> Table:
         "wall-clock": wall_clock,
         "figure-7": distances.figure_7,
         "denoising": accuracies.table,
+        "table-1": theory.complexity,
+        "ledger": theory.ledger,
         "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
     }

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import ctc_loss, log_softmax, scaled_dot_product_attention
 
 from core import Bilevel
-from tests.core.cases import CASES, PROBLEM
+from tests.core.cases import PROBLEM
 from tests.core.checks import assert_near
 from tests.core.everything import PROBLEM_OF_ANY, SETTINGS, estimate, everything, run, takes
 from tests.core.quadratics import U, normal, points
