@@ -137,7 +137,7 @@ def test_persistent_weights_of_visited_examples_only() -> None:
 
 
 def test_a_real_step_descends_on_the_clean_cost() -> None:
-    """(f(v) - f(v')) / rho = sum w~^2 / sum w~ up to a term of the order of rho, and w~ >= 0: no step goes up for small rho."""
+    """(f(v) - f(v')) / rho = sum w~^2 / sum w~ up to a term of the order of rho: no step goes up for small rho."""
     rates, errors = [1e-2, 1e-3, 1e-4], []
     data = Regression(1)
     problem = data.problem()
