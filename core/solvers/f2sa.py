@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.loops import Limit, repeat
@@ -20,7 +21,7 @@ from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import lower_gradient, lower_gradients, upper_gradient, upper_gradients
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, scalar, squared_norm, subtract
+from core.trees import Tree, add_scaled, counter, scalar, squared_norm, subtract, tree_map
 from core.validate import check_start
 
 
@@ -74,7 +75,8 @@ class F2SA:
         check_start(u, v)
         memories = self.lower_optimizer.init(v), self.lower_optimizer.init(v)
         lam = scalar(self.lambda_0, v)
-        return F2SAState(u, v, v, self.upper_optimizer.init(u), memories, lam, counter(v), limit)
+        # z is a tensor of its own: a compiled loop takes none that share memory
+        return F2SAState(u, v, tree_map(torch.clone, v), self.upper_optimizer.init(u), memories, lam, counter(v), limit)
 
     def step(self, state: F2SAState, batch: Any = None) -> tuple[F2SAState, Metrics]:
         """One u-update after T updates of y and z. See `core.solvers.base.Solver.step`."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.loops import Limit, repeat
@@ -20,7 +21,7 @@ from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import lower_gradient, lower_gradients, upper_gradients
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, scalar, scaled, squared_norm, subtract
+from core.trees import Tree, add_scaled, counter, scalar, scaled, squared_norm, subtract, tree_map
 from core.validate import check_start
 
 
@@ -79,7 +80,9 @@ class VPBGD:
         """See `core.solvers.base.Solver.init`; w begins at v. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
         memories = self.upper_optimizer.init(u), self.lower_optimizer.init(v)
-        return VPBGDState(u, v, v, *memories, scalar(self.gamma_0, v), counter(v), limit)
+        # w is a tensor of its own: a compiled loop takes none that share memory
+        w = tree_map(torch.clone, v)
+        return VPBGDState(u, v, w, *memories, scalar(self.gamma_0, v), counter(v), limit)
 
     def step(self, state: VPBGDState, batch: Any = None) -> tuple[VPBGDState, Metrics]:
         """One joint move of u and v after T steps of w. See `core.solvers.base.Solver.step`."""

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from core import Bilevel, solvers
+from core.solvers.penalty import WithTest
 from tests.core.by_hand import NumpyAdam, NumpyDescent
-from tests.core.checks import assert_near
-from tests.core.quadratics import PLAIN, Quadratic, points, quadratic
+from tests.core.checks import assert_identical, assert_near
+from tests.core.quadratics import PLAIN, Quadratic, normal, points, quadratic
 
 QUADRATIC = quadratic()
 ITERATIONS = 12
@@ -41,6 +42,11 @@ class Algorithm2:
     power: int = 2
     reuse: bool = False
     constrained: bool = False
+    gamma_h: float | None = None
+    mu: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    update_mu: bool = False
+    minus: bool = False
+    full: bool = False
     box: float = np.inf
     rule: type = NumpyDescent
     rounds: int = 0
@@ -48,31 +54,44 @@ class Algorithm2:
     def __post_init__(self) -> None:
         self.move_u, self.move_v = self.rule(), self.rule()
         self.m = {name: getattr(self.q, name).numpy() for name in Quadratic.__dataclass_fields__}
+        self.gamma_h = self.gamma if self.gamma_h is None else self.gamma_h
 
-    def gradients(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(grad_u f~1, grad_v f~2, grad_v g)."""
+    def gradients(
+        self, u: np.ndarray, v: np.ndarray, shift: np.ndarray | float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(grad_u f~1, grad_v f~2, grad_v g, h); `shift` is the batch, which moves grad_v g."""
         m, gamma = self.m, self.gamma
-        r = m["H"] @ v + m["C"] @ u + m["c"]
-        in_u = m["D"] @ u + m["E"] @ v + m["b"] + gamma * m["C"].T @ r + m["C"].T @ self.nu
-        in_v = v - m["a"] + m["E"].T @ u + gamma * m["H"] @ r + m["H"] @ self.nu + self.lam * r
+        nu = -self.nu if self.minus else self.nu
+        r = m["H"] @ v + m["C"] @ u + m["c"] + shift
+        in_u = m["D"] @ u + m["E"] @ v + m["b"] + gamma * m["C"].T @ r + m["C"].T @ nu
+        in_v = v - m["a"] + m["E"].T @ u + gamma * m["H"] @ r + m["H"] @ nu + self.lam * r
+        h = m["M"] @ u + m["N"] @ v - m["e"]
         if self.constrained:
-            h = m["M"] @ u + m["N"] @ v - m["e"]
-            in_u, in_v = in_u + gamma * m["M"].T @ h, in_v + gamma * m["N"].T @ h
-        return in_u, in_v, r
+            assert self.gamma_h is not None
+            c = self.gamma_h * h + self.mu
+            in_u, in_v = in_u + m["M"].T @ c, in_v + m["N"].T @ c
+        return in_u, in_v, r, h
 
-    def iterate(self) -> None:
+    def iterate(self, shift: np.ndarray | float = 0.0, full: np.ndarray | float = 0.0) -> None:
+        """One upper iteration on the batch `shift`; the test is on it too, or with the option on the batch `full`."""
         for _ in range(self.T):
-            moved = self.move_v(self.v, self.gradients(self.u, self.v)[1], self.rho)
+            moved = self.move_v(self.v, self.gradients(self.u, self.v, shift)[1], self.rho)
             self.v = np.clip(moved, -self.box, self.box)
-        at_u = self.gradients(self.u, self.v)
+        at_u = self.gradients(self.u, self.v, shift)
         self.u = np.clip(self.move_u(self.u, at_u[0], self.sigma), -self.box, self.box)
-        in_u, in_v, r = at_u if self.reuse else self.gradients(self.u, self.v)
+        tested = self.gradients(self.u, self.v, full if self.full else shift)
+        in_u, in_v, r, h = at_u if self.reuse else tested
         size = np.linalg.norm(in_u) ** self.power + np.linalg.norm(in_v) ** self.power
         if size <= self.epsilon**2:
             raised = self.growth * self.gamma
             if self.update_nu:
-                self.nu = self.nu + (raised if self.nu_takes_raised_gamma else self.gamma) * r
-            self.gamma = raised
+                sign = -1 if self.minus else 1
+                self.nu = self.nu + sign * (raised if self.nu_takes_raised_gamma else self.gamma) * r
+            assert self.gamma_h is not None
+            raised_h = self.growth * self.gamma_h
+            if self.update_mu:
+                self.mu = self.mu + (raised_h if self.nu_takes_raised_gamma else self.gamma_h) * h
+            self.gamma, self.gamma_h = raised, raised_h
             self.lam *= self.lambda_factor
             self.epsilon *= self.epsilon_factor
             self.sigma *= self.step_size_factor
@@ -92,6 +111,7 @@ NAMES = {
     "epsilon_factor": "epsilon_decay",
     "step_size_factor": "step_size_decay",
     "update_nu": "multipliers",
+    "update_mu": "constraint_multipliers",
     "power": "test_power",
 }
 
@@ -107,6 +127,9 @@ def solver_for(hand: Algorithm2) -> Any:
     settings["multiplier_gamma"] = "new" if hand.nu_takes_raised_gamma else "old"
     settings["test_gradients"] = "reused" if hand.reuse else "fresh"
     settings["nu_0"] = float(hand.nu[0])
+    settings["multiplier_sign"] = "minus" if hand.minus else "plus"
+    settings["test_batch"] = "full" if hand.full else "step"
+    settings["gamma_h_0"] = hand.gamma_h
     if hand.rule is NumpyDescent:
         settings.update(PLAIN)
     box = {}
@@ -120,6 +143,9 @@ def assert_same_state(state: Any, hand: Algorithm2) -> None:
     assert_near(state.u, torch.from_numpy(hand.u), 1e-11)
     assert_near(state.v, torch.from_numpy(hand.v), 1e-11)
     assert_near(state.nu, torch.from_numpy(hand.nu), 1e-11)
+    if hand.constrained:
+        assert_near(state.mu, torch.from_numpy(hand.mu), 1e-11)
+        assert_near(state.gamma_h, torch.tensor(hand.gamma_h, dtype=torch.float64), 1e-13)
     for name, value in {
         "gamma": hand.gamma,
         "lam": hand.lam,
@@ -151,6 +177,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "step_size_factor": 0.9,
     },
     "h": {"constrained": True},
+    "h, gamma_h": {"constrained": True, "gamma_h": 0.3},
+    "h, mu": {"constrained": True, "update_mu": True},
+    "h, mu, gamma_h new": {
+        "constrained": True,
+        "update_mu": True,
+        "gamma_h": 0.3,
+        "nu_takes_raised_gamma": True,
+        "growth": 1.5,
+    },
+    "multiplier_sign minus": {"minus": True, "nu": np.full(5, 0.3)},
     "box": {"box": 0.5},
 }
 
@@ -176,6 +212,7 @@ def test_the_solver_is_algorithm_2(options: dict[str, Any]) -> None:
         ("step_size_factor", 0.7),
         ("reuse", True),
         ("update_nu", False),
+        ("constrained", True),
     ],
 )
 def test_the_emulations_of_two_options_differ(option: str, value: Any) -> None:
@@ -185,6 +222,74 @@ def test_the_emulations_of_two_options_differ(option: str, value: Any) -> None:
         one.iterate()
         other.iterate()
     assert np.abs(one.u - other.u).max() > 1e-6
+
+
+@pytest.mark.parametrize(("option", "value"), [("update_mu", True), ("gamma_h", 0.3)])
+def test_the_emulations_of_two_options_of_h_differ(option: str, value: Any) -> None:
+    one, other = by_hand(constrained=True), by_hand(constrained=True, **{option: value})
+    for _ in range(ITERATIONS):
+        one.iterate()
+        other.iterate()
+    assert np.abs(one.u - other.u).max() > 1e-6
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize("preset", ["described", "released"])
+def test_both_signs_of_the_multiplier_give_the_same_iterates(constrained: bool, preset: str) -> None:
+    """Bitwise, and nu is the other's negative."""
+    epsilon = 6.0 if preset == "described" else 25.0
+    settings = {"lower_steps": 3, "upper_step_size": 0.02, "lower_step_size": 0.02, "epsilon_0": epsilon, **PLAIN}
+    problem = QUADRATIC.problem(constrained)
+    plus = solvers.make("penalty", problem, preset=preset, nu_0=0.3, multiplier_sign="plus", **settings)
+    minus = solvers.make("penalty", problem, preset=preset, nu_0=-0.3, multiplier_sign="minus", **settings)
+    one, other = plus.init(*points()), minus.init(*points())
+    for _ in range(ITERATIONS):
+        one, other = plus.step(one)[0], minus.step(other)[0]
+        assert_identical(other._replace(nu=-other.nu), one)
+    assert 0 < one.rounds.item() < ITERATIONS
+    assert (one.nu - 0.3).norm() > 1e-2
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_the_test_may_be_on_all_data(constrained: bool) -> None:
+    """The steps are on their batches, the tolerance test and the multipliers on the full one."""
+    shifts = [2.0 * normal(5, seed=500 + k) for k in range(ITERATIONS)]
+    full = 0.1 * normal(5, seed=520)
+    hands = {
+        option: by_hand(full=option == "full", constrained=constrained, update_mu=constrained, epsilon=9.0)
+        for option in ("full", "step")
+    }
+    solver = solver_for(hands["full"])
+    assert solver.draws() == {"shared": 1, "test": 1}
+    state = solver.init(*points())
+    for shift in shifts:
+        for hand in hands.values():
+            hand.iterate(shift.numpy(), full.numpy())
+        state, metrics = solver.step(state, WithTest(step=shift, test=full))
+        assert_same_state(state, hands["full"])
+    assert 0 < state.rounds.item() < ITERATIONS
+    # and so the other option would have ended elsewhere
+    assert hands["step"].rounds != hands["full"].rounds
+
+
+def test_the_full_test_sees_what_a_minibatch_hides() -> None:
+    """At the root of the full gradients the minibatch's never vanish: a small tolerance is met by the full test alone."""
+    full = torch.zeros(5, dtype=torch.float64)
+    settings = {"lower_steps": 1, "upper_step_size": 1e-9, "lower_step_size": 1e-9, "epsilon_0": 1e-3, **PLAIN}
+    root = QUADRATIC.penalty_solution(1.0)
+    batch = normal(5, seed=530)
+    on_all = solvers.make("penalty", QUADRATIC.problem(), test_batch="full", **settings)
+    on_step = solvers.make("penalty", QUADRATIC.problem(), **settings)
+    assert on_all.step(on_all.init(*root), WithTest(batch, full))[0].rounds.item() == 1
+    assert on_step.step(on_step.init(*root), batch)[0].rounds.item() == 0
+
+
+def test_the_full_test_needs_fresh_gradients() -> None:
+    with pytest.raises(ValueError, match="test_gradients='fresh'"):
+        solvers.make("penalty", QUADRATIC.problem(), test_batch="full", test_gradients="reused")
+    for option in ("multiplier_sign", "test_batch"):
+        with pytest.raises(ValueError, match=option):
+            solvers.make("penalty", QUADRATIC.problem(), **{option: "other"})
 
 
 def test_released_is_the_preset_of_that_name() -> None:
@@ -214,7 +319,7 @@ def test_the_metrics_are_those_of_the_test() -> None:
     hand.epsilon = 0.0
     hand.iterate()
     _, metrics = solver.step(state)
-    in_u, in_v, r = hand.gradients(hand.u, hand.v)
+    in_u, in_v, r, _ = hand.gradients(hand.u, hand.v)
     assert_near(metrics["upper_gradient"], torch.tensor(in_u @ in_u), 1e-11)
     assert_near(metrics["lower_gradient"], torch.tensor(in_v @ in_v), 1e-11)
     assert_near(metrics["residual"], torch.tensor(r @ r), 1e-11)

@@ -57,7 +57,7 @@ def test_the_calls_of_one_step(T: int, name: str) -> None:
 def test_soba_ends_at_the_solution() -> None:
     """No bias at constant step sizes: u*, v*(u*) and the solution of the linear system."""
     solver = solvers.make("soba", PROBLEM, **{**RATES, "upper_step_size": 0.1})
-    state = steps(solver, solver.init(*points()), 500)
+    state = steps(solver, solver.init(*points()), 350)
     u = QUADRATIC.solution()
     v = QUADRATIC.lower_solution(u)
     assert_near((state.u, state.v), (u, v), 1e-9)
@@ -196,13 +196,13 @@ def test_saba_converges_at_constant_steps_and_sampled_soba_does_not() -> None:
     state = filled(with_memory, with_memory.init(*points()))
     without = solvers.make("soba", sampled_problem(), **rates)
     noisy, gaps = without.init(*points()), []
-    for batch in visits(1500, seed=2):
+    for batch in visits(1000, seed=2):
         state, _ = with_memory.step(state, batch)
         noisy, _ = without.step(noisy, batch.data)
         gaps.append(float((noisy.u - u).norm()))
     assert_near((state.u, state.v), (u, v), 1e-8)
     # the last third: no nearer than a few hundredths, on average
-    assert sum(gaps[1000:]) / 500 > 1e-2
+    assert sum(gaps[700:]) / 300 > 1e-2
 
 
 @pytest.mark.parametrize("T", [1, 3])

@@ -145,6 +145,13 @@ def test_a_step_changes_nothing_it_was_given(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+def test_no_two_tensors_of_a_start_share_memory(case: str) -> None:
+    """A compiled loop refuses a state in which they do."""
+    tensors = [leaf for leaf in pytree.tree_leaves(make(case).init(*points())) if leaf is not None and leaf.numel()]
+    assert len({leaf.data_ptr() for leaf in tensors}) == len(tensors)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_seed_changes_nothing_where_nothing_is_drawn(case: str) -> None:
     solver = make(case)
     one, two = solver.init(*points(), seed=1), solver.init(*points(), seed=2)
