@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.linear import Matvec
@@ -31,7 +32,7 @@ from core.problem import Bilevel
 from core.products import linearize, lower_gradient, upper_gradients
 from core.sequences import growing
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, squared_norm, subtract, zeros_like
+from core.trees import Tree, add_scaled, counter, squared_norm, subtract, tree_map, zeros_like
 from core.validate import check_start
 
 
@@ -108,7 +109,7 @@ class AID:
             u=u,
             v=v,
             w=zeros_like(v) if warm else (),
-            start=v if self.restart else (),
+            start=tree_map(torch.clone, v) if self.restart else (),
             upper_optimizer=self.upper_optimizer.init(u),
             lower_optimizer=self.lower_optimizer.init(v),
             linear_optimizer=Adam().init(v) if warm and self.linear_solver == "adam" else (),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.counter_random import integers, seed_tensor
@@ -24,7 +25,7 @@ from core.problem import Bilevel
 from core.sequences import growing, power_decay
 from core.solvers.base import Metrics, check_lower_steps
 from core.stochastic import hessian_batches, implicit_gradient, lower_descent
-from core.trees import Tree, counter, leaves, squared_norm
+from core.trees import Tree, counter, leaves, squared_norm, tree_map
 from core.validate import check_start
 
 
@@ -89,7 +90,7 @@ class BSA:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> BSAState:
         """See `core.solvers.base.Solver.init`. The seed is that of the truncations p."""
         check_start(u, v)
-        start = v if self.restart else ()
+        start = tree_map(torch.clone, v) if self.restart else ()
         return BSAState(
             u, v, start, self.upper_optimizer.init(u), seed_tensor(seed, leaves(v)[0]), counter(v), limit
         )

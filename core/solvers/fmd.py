@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from core.loops import Limit, repeat
+from core.hypergradients.forward import unroll_forward
+from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.products import lower_gradient, lower_tangents, upper_gradients
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, dimension, flatten, leaves, squared_norm, tree_map
+from core.trees import Tree, counter, squared_norm
 from core.validate import check_start
 
 
@@ -64,48 +63,15 @@ class FMD:
 
     def step(self, state: FMDState, batch: Any = None) -> tuple[FMDState, Metrics]:
         """One u-update after T v-updates. See `core.solvers.base.Solver.step`."""
-        problem, u, rho = self.problem, state.u, self.lower_step_size
-        directions = identity_rows(u)
-
-        def forward(carry: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
-            v, tangents = carry
-            change = lower_tangents(problem, u, v, batch, directions, tangents)
-            moved = problem.project_lower(add_scaled(v, -rho, lower_gradient(problem, u, v, batch)))
-            return moved, add_scaled(tangents, -rho, change)
-
-        rows = dimension(u)
-        start = tree_map(lambda leaf: torch.zeros_like(leaf).expand(rows, *leaf.shape).clone(), state.v)
-        v, tangents = repeat(forward, (state.v, start), self.lower_steps, state.limit)
-
-        direct, upper_v = upper_gradients(problem, u, v, batch)
-        gradient = add_scaled(direct, 1.0, assembled(tangents, upper_v, u))
+        problem, u = self.problem, state.u
+        v, gradient = unroll_forward(
+            problem, u, state.v, batch, steps=self.lower_steps, step_size=self.lower_step_size, limit=state.limit
+        )
         u, memory = self.upper_optimizer.update(
             gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
         )
         state = FMDState(problem.project_upper(u), v, memory, state.iteration + 1, state.limit)
         return state, {"upper_gradient": squared_norm(gradient)}
-
-
-def identity_rows(u: Tree) -> Tree:
-    """The unit vectors of the space of u, a tree like u with a leading axis of them [U, ...]."""
-    tensors, rebuild = flatten(u)
-    rows, rest, first = dimension(u), [], 0
-    for leaf in tensors:
-        block = torch.eye(rows, dtype=leaf.dtype, device=leaf.device)[:, first : first + leaf.numel()]
-        rest.append(block.reshape(rows, *leaf.shape))
-        first += leaf.numel()
-    return rebuild(rest)
-
-
-def assembled(tangents: Tree, q: Tree, u: Tree) -> Tree:
-    """P q as a tree like u, where P has a row for each entry of u (a tree like v with a leading axis [U])."""
-    products = [(a * b).reshape(a.shape[0], -1).sum(1) for a, b in zip(leaves(tangents), leaves(q), strict=True)]
-    total, first, rest = torch.stack(products).sum(0), 0, []
-    tensors, rebuild = flatten(u)
-    for leaf in tensors:
-        rest.append(total[first : first + leaf.numel()].reshape(leaf.shape).to(leaf.dtype))
-        first += leaf.numel()
-    return rebuild(rest)
 
 
 SOLVER = FMD

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.loops import Limit, repeat
@@ -20,7 +21,7 @@ from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import lower_gradient, upper_gradient
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, squared_norm
+from core.trees import Tree, add_scaled, counter, squared_norm, tree_map
 from core.validate import check_start
 
 
@@ -63,7 +64,7 @@ class FirstOrderITD:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> FirstOrderITDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
-        return FirstOrderITDState(u, v, v if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
+        return FirstOrderITDState(u, v, tree_map(torch.clone, v) if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
 
     def step(self, state: FirstOrderITDState, batch: Any = None) -> tuple[FirstOrderITDState, Metrics]:
         """One u-update after D v-updates. See `core.solvers.base.Solver.step`."""

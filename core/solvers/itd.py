@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from core.hypergradients.reverse import backward, unroll
@@ -24,7 +25,7 @@ from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm
+from core.trees import Tree, counter, squared_norm, tree_map
 from core.validate import check_start
 
 
@@ -67,7 +68,7 @@ class ITD:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> ITDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
-        return ITDState(u, v, v if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
+        return ITDState(u, v, tree_map(torch.clone, v) if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
 
     def step(self, state: ITDState, batch: Any = None) -> tuple[ITDState, Metrics]:
         """One u-update after D v-updates. See `core.solvers.base.Solver.step`."""

@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from core.hypergradients.reverse import backward, unroll
-from core.loops import Limit, repeat, shifted
+from core.hypergradients.truncated import unroll_truncated
+from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.products import lower_gradient
 from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, squared_norm
+from core.trees import Tree, counter, squared_norm
 from core.validate import check_start
 
 
@@ -69,18 +68,17 @@ class KRMD:
 
     def step(self, state: KRMDState, batch: Any = None) -> tuple[KRMDState, Metrics]:
         """One u-update after T v-updates. See `core.solvers.base.Solver.step`."""
-        problem, u, rho = self.problem, state.u, self.lower_step_size
-        kept = min(self.kept, self.lower_steps)
-
-        def forward(v: Tree) -> Tree:
-            return problem.project_lower(add_scaled(v, -rho, lower_gradient(problem, u, v, batch)))
-
-        # of a limit L the first L - K steps count here and K there, so that the last K of the L are the ones kept
-        v = state.v
-        if self.lower_steps > kept:
-            v = repeat(forward, v, self.lower_steps - kept, shifted(state.limit, -kept))
-        v, path = unroll(problem, u, v, batch, steps=kept, step_size=rho, limit=state.limit)
-        gradient = backward(problem, u, v, path, batch, steps=kept, step_size=rho, limit=state.limit)
+        problem, u = self.problem, state.u
+        v, gradient = unroll_truncated(
+            problem,
+            u,
+            state.v,
+            batch,
+            steps=self.lower_steps,
+            step_size=self.lower_step_size,
+            kept=self.kept,
+            limit=state.limit,
+        )
         u, memory = self.upper_optimizer.update(
             gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
         )
