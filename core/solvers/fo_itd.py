@@ -64,7 +64,8 @@ class FirstOrderITD:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> FirstOrderITDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
-        return FirstOrderITDState(u, v, tree_map(torch.clone, v) if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
+        start = tree_map(torch.clone, v) if self.restart else ()
+        return FirstOrderITDState(u, v, start, self.upper_optimizer.init(u), counter(v), limit)
 
     def step(self, state: FirstOrderITDState, batch: Any = None) -> tuple[FirstOrderITDState, Metrics]:
         """One u-update after D v-updates. See `core.solvers.base.Solver.step`."""

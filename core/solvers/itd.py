@@ -68,7 +68,8 @@ class ITD:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> ITDState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
-        return ITDState(u, v, tree_map(torch.clone, v) if self.restart else (), self.upper_optimizer.init(u), counter(v), limit)
+        start = tree_map(torch.clone, v) if self.restart else ()
+        return ITDState(u, v, start, self.upper_optimizer.init(u), counter(v), limit)
 
     def step(self, state: ITDState, batch: Any = None) -> tuple[ITDState, Metrics]:
         """One u-update after D v-updates. See `core.solvers.base.Solver.step`."""

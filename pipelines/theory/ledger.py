@@ -56,7 +56,7 @@ def estimator_row(p: Analytic, one: Estimator, most: int) -> dict[str, Any]:
         return {**row, "verdict": ORDER}
     # the slowest mode shows once the others, at least a tenth faster, have died out
     seen = -math.log(factor) * steps[0]
-    return {**row, "verdict": OTHER if seen > 10 else UNSETTLED}
+    return {**row, "verdict": OTHER if seen > 5 else UNSETTLED}
 
 
 def followed(p: Analytic, entry: Entry, rounds: int, weight: float) -> Tensor:

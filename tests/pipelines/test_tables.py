@@ -46,6 +46,7 @@ def test_all_tables_twice(place: Path) -> None:
     rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
     assert rows == {
         "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": 12,
+        "table-1": 5, "ledger": 4,
         "results": 16 + 2 + 4 + 10,
     }  # fmt: skip
     for name in ("figure-1", "figure-2", "figure-7"):
@@ -99,6 +100,21 @@ def test_the_second_distance_on_example_3(place: Path) -> None:
     assert set(rows["released by first block verdict"]) == {"agrees"}
 
 
+def test_table_1(place: Path) -> None:
+    made_up.write_results(place, "cpu")
+    table = tables.draw(sources.load("cpu"), "table-1")
+    assert set(table.numbers["space verdict"]) == set(table.numbers["time verdict"]) == {"agrees"}
+    shown = table.shown.set_index("method")
+    assert shown["paper, space"]["RMD"] == "O(U + VT)"
+    assert shown["space: T, U, V"]["RMD"] == "1.00, 0.00, 1.00"
+    path = place / "results/cpu/theory/memory.json"
+    record = json.loads(path.read_text())
+    next(row for row in record["rows"] if (row["method"], row["varied"]) == ("penalty", "T"))["exponent"] = 1.0
+    path.write_text(json.dumps(record))
+    worse = tables.draw(sources.load("cpu"), "table-1").shown.set_index("method")
+    assert worse["space verdict"]["Penalty"] == "differs in T"
+
+
 def test_digits_stand_beside_mnist(place: Path) -> None:
     made_up.write_results(place, "embedded")
     shown = tables.draw(sources.load("embedded"), "denoising").shown
@@ -131,6 +147,8 @@ def test_a_diverged_cell_is_said_so(place: Path) -> None:
         ("denoising/summary.json", "python -m pipelines.summary denoising cpu"),
         ("denoising/costs.json", "python -m pipelines.summary denoising cpu --costs"),
         ("synthetic/timings.json", "python -m pipelines.timing cpu"),
+        ("theory/ledger.json", "python -m pipelines.theory.ledger cpu"),
+        ("theory/timings.json", "python -m pipelines.theory.complexity cpu time"),
     ],
 )
 def test_what_is_missing_is_named_with_its_command(place: Path, path: str, command: str) -> None:

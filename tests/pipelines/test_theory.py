@@ -1,0 +1,127 @@
+"""The theory family: known problems, a ledger that can fail, exponents, and the command lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.func import grad
+
+from core import solvers
+from core.products import lower_gradient
+from pipelines.errors import UserError
+from pipelines.theory import complexity, entries, ledger, problems
+from pipelines.theory.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("p", problems.all_problems(0), ids=lambda p: p.name)
+def test_problems_are_solved(p: problems.Analytic) -> None:
+    """v is stationary, a minimum, and df/du there is the derivative of f(u, v*(u)) by central differences."""
+    assert lower_gradient(p.problem, p.u, p.v, None).norm() < 1e-11
+    assert 0 < p.smallest <= p.largest
+
+    def value(u: torch.Tensor) -> torch.Tensor:
+        v = p.v
+        for _ in range(4):
+            hessian = torch.func.hessian(p.problem.lower, argnums=1)(u, v, None)
+            v = v - torch.linalg.solve(hessian, grad(p.problem.lower, argnums=1)(u, v, None))
+        return p.problem.upper(u, v, None)
+
+    step = 1e-4
+    rows = step * torch.eye(len(p.u), dtype=torch.float64)
+    slopes = torch.stack([(value(p.u + row) - value(p.u - row)) / (2 * step) for row in rows])
+    assert p.relative_error(slopes) < 1e-6
+
+
+def test_the_series_at_its_ends() -> None:
+    p = problems.quadratic(10.0, 3)
+    assert torch.equal(entries.series(p, 0), grad(p.problem.upper, argnums=0)(p.u, p.v, None))
+    assert p.relative_error(entries.series(p, 400)) < 1e-12
+
+
+def test_every_solver_that_has_a_hypergradient_is_in_the_ledger() -> None:
+    others = {"single-level", "l2rw", "meta-weight-net", "bome"}
+    assert {entry.solver for entry in entries.SOLVERS} == set(solvers.names()) - others
+
+
+def test_a_row_of_each_kind() -> None:
+    p = problems.ridge(0)
+    by_name = {one.method: one for one in entries.ESTIMATORS}
+    reverse = ledger.estimator_row(p, by_name["reverse"], 60)
+    assert reverse["verdict"] == ledger.ORDER
+    assert reverse["measured"] == pytest.approx(1 - p.smallest / p.largest, rel=0.01)
+    assert ledger.estimator_row(p, by_name["implicit-cg"], 8)["verdict"] == ledger.EXACT
+    assert ledger.estimator_row(p, by_name["one-step"], 8)["verdict"] == ledger.BIAS
+    solver = {entry.name: entry for entry in entries.SOLVERS}
+    assert ledger.solver_row(p, solver["SOBA"], 200)["verdict"] == ledger.EXACT
+    assert ledger.solver_row(p, solver["K-RMD"], 40)["verdict"] == ledger.BIAS
+    row = ledger.solver_row(p, solver["F2SA, lambda held"], 40)
+    assert (row["verdict"], row["derived"]) == (ledger.ORDER, 0.5)
+    assert row["measured"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_wrong_claim_is_found() -> None:
+    """Were RMD at T = 5 said to be the exact hypergradient, or CG to be a slow method, the ledger would say so."""
+    p = problems.ridge(0)
+    rmd = next(entry for entry in entries.SOLVERS if entry.name == "RMD")
+    assert ledger.solver_row(p, rmd, 80)["verdict"] == ledger.BIAS
+    assert ledger.solver_row(p, dataclasses.replace(rmd, predicted=None), 80)["verdict"] == ledger.OTHER
+    assert ledger.solver_row(p, dataclasses.replace(rmd, predicted=lambda p: p.exact), 80)["verdict"] == ledger.OTHER
+    neumann = next(one for one in entries.ESTIMATORS if one.method == "implicit-neumann")
+    wrong = dataclasses.replace(neumann, factor=lambda p: (1 - p.smallest / p.largest) ** 0.5)
+    assert ledger.estimator_row(p, wrong, 200)["verdict"] in (ledger.OTHER, ledger.EXACT)
+    slower = dataclasses.replace(neumann, factor=lambda p: (1 - p.smallest / p.largest) ** 2)
+    assert ledger.estimator_row(p, slower, 200)["verdict"] == ledger.OTHER
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [([7, 7, 7, 7], 0.0), ([3 + 4, 3 + 8, 3 + 16, 3 + 32], 1.0), ([16, 64, 256, 1024], 2.0), ([100, 101, 103, 107], 0.0)],
+)
+def test_exponents(costs: list[float], expected: float) -> None:
+    assert complexity.exponent([4, 8, 16, 32], costs) == pytest.approx(expected)
+
+
+def test_bytes_are_counted_the_same_twice_and_have_the_orders_of_table_1() -> None:
+    plan = {"base": {"T": 4, "U": 4, "V": 512}, "grids": {"T": [4, 8, 16, 32], "U": [4, 8, 16, 32]}}
+    rows = {(row["method"], row["varied"]): row for row in complexity.memory(plan)}
+    again = {(row["method"], row["varied"]): row for row in complexity.memory(plan)}
+    assert rows == again
+    assert rows["penalty", "T"]["exponent"] == rows["approxgrad", "T"]["exponent"] == rows["fmd", "T"]["exponent"] == 0
+    assert rows["rmd", "T"]["exponent"] == pytest.approx(1, abs=0.02)
+    # an iterate of 512 doubles for each further step, no more
+    assert rows["rmd", "T"]["bytes"][-1] - rows["rmd", "T"]["bytes"][-2] == 16 * 512 * 8
+    assert rows["fmd", "U"]["exponent"] == pytest.approx(1, abs=0.1)
+    assert rows["rmd", "U"]["exponent"] == 0
+    # T lower gradients, T and T products, one of f: calls are counted too
+    assert rows["rmd", "T"]["calls"] == [4 * steps + 1 for steps in (4, 8, 16, 32)]
+
+
+def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load("cpu", "ledger") == load("embedded", "ledger")
+    with pytest.raises(UserError, match="no profile 'cpus'"):
+        load("cpus", "ledger")
+    with pytest.raises(UserError, match="has no mapping 'tables'"):
+        load("cpu", "tables")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"params.yaml is missing: run this from the root"):
+        load("cpu", "ledger")
+
+
+def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "pipelines/theory"
+    place.mkdir(parents=True)
+    text = (ROOT / "pipelines/theory/params.yaml").read_text()
+    (place / "params.yaml").write_text(text.replace("65536", "64").replace("32768", "32").replace("131072", "128")
+                                       .replace(", 262144", "").replace("[4, 8, 16, 32]", "[2, 4, 8]"))  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for what, name in (("memory", "memory.json"), ("time", "timings.json")):
+        complexity.main(["cpu", what])
+        record = json.loads((tmp_path / "results/cpu/theory" / name).read_text())
+        assert {row["method"] for row in record["rows"]} == set(complexity.METHODS)
+    assert record["machine"]["threads"] == 1
