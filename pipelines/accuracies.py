@@ -25,11 +25,13 @@ def source_of(data: str) -> tuple[str, float]:
 
 
 def published_of(data: str, method: str) -> list[Value]:
-    """The published accuracies of a row: two where the paper's versions differ, the newer first."""
+    """The published accuracies of a row: two where the paper's versions differ, the newer first; none for a method that
+    the paper does not have."""
     source, noise = source_of(data)
     identity = f"denoise-{source}-{noise:.0f}-{method.replace('train-val', 'trainval')}"
     newer = [f"{identity}-acml"] if source == "mnist" and method == "val-only" else []
-    return [published.value(one) for one in [*newer, identity]]
+    found = (published.find(one) for one in [*newer, identity])
+    return [value for value in found if value is not None]
 
 
 def cuts_of(inputs: Sources, data: str, method: str) -> list[Cut]:
@@ -44,6 +46,8 @@ def verdict(inputs: Sources, data: str, method: str) -> str:
     verdicts = [
         comparison.verdict(mine, comparison.theirs(value), cuts) for value in published_of(data, method)
     ]
+    if not verdicts:
+        return comparison.NOT_PUBLISHED
     if verdicts[0] == comparison.DIFFERS and comparison.AGREES in verdicts:
         return "agrees (with the older version)"
     return verdicts[0]
@@ -51,9 +55,10 @@ def verdict(inputs: Sources, data: str, method: str) -> str:
 
 def order(inputs: Sources, data: str, method: str) -> str:
     """Whether a method lies on the same side of Penalty as in the paper; "" for Penalty itself."""
-    if method == "penalty":
+    published_here = published_of(data, method)
+    if method == "penalty" or not published_here:
         return ""
-    there = (published_of(data, method)[0], published_of(data, "penalty")[0])
+    there = (published_here[0], published_of(data, "penalty")[0])
     here = (inputs.accuracy(data, method), inputs.accuracy(data, "penalty"))
     return comparison.order(here, (comparison.theirs(there[0]), comparison.theirs(there[1])))
 
@@ -89,16 +94,17 @@ def _row(inputs: Sources, data: str, method: str) -> tuple[dict[str, Any], dict[
     values = published_of(data, method)
     mine = inputs.accuracy(data, method)
     apart = None
-    if mine.mean is not None and not cuts_of(inputs, data, method):
+    if values and mine.mean is not None and not cuts_of(inputs, data, method):
         apart = comparison.difference(mine, comparison.theirs(values[0]))
     area = cell.get("importances", {}).get("area under ROC", {}).get("mean")
     source = source_of(data)[0]
-    paper = " or ".join(printed(value) for value in values)
+    paper = " or ".join(printed(value) for value in values) or "-"
     label = {"data": data, "method": LABELS[method]}
-    row: dict[str, Any] = {**label, "paper mean": values[0].mean, "paper sd": values[0].sd}
+    newest = values[0] if values else None
+    row: dict[str, Any] = {**label, "paper mean": newest and newest.mean, "paper sd": newest and newest.sd}
     read: dict[str, Any] = {
         **label,
-        "paper": paper if data.startswith(source) else f"{source.upper()}: {paper}",
+        "paper": paper if data.startswith(source) or not values else f"{source.upper()}: {paper}",
     }
     for iterate in ITERATES:
         one = inputs.accuracy(data, method, iterate)

@@ -44,6 +44,7 @@ from scipy import stats
 from pipelines.published import Curve, Value
 
 AGREES, DIFFERS, DIVERGED, NOT_COMPARABLE = "agrees", "differs", "diverged", "not comparable"
+NOT_PUBLISHED = "not in the paper"
 SAME, OTHER, OPEN, TIED = "same order", "other order", "not settled", "tied in the paper"
 CONFIDENCE = 0.95
 

@@ -40,12 +40,15 @@ def ablation(variant: str) -> tuple[str, str]:
     return ("left" if variant.endswith("-nu") else "right"), LAMBDAS[name]
 
 
-def compared(inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value) -> dict[str, Any]:
+def compared(inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value | None) -> dict[str, Any]:
     """What there is to say of one cell at one T beside its published number, as numbers."""
-    mine, their = inputs.distance(*parts, steps), comparison.theirs(value)
-    one_draw = parts[0] in ONE_DRAW
+    mine, one_draw = inputs.distance(*parts, steps), parts[0] in ONE_DRAW
     cuts = comparison.synthetic_cuts(inputs.common["synthetic"])
-    apart = None if mine.mean is None else comparison.difference(mine, their, one_draw)
+    apart, verdict = None, comparison.NOT_PUBLISHED
+    if value is not None:
+        their = comparison.theirs(value)
+        apart = None if mine.mean is None else comparison.difference(mine, their, one_draw)
+        verdict = comparison.verdict(mine, their, cuts, one_draw)
     return {
         "mean": mine.mean,
         "sd": mine.sd,
@@ -54,14 +57,16 @@ def compared(inputs: Sources, parts: tuple[str, str, str], steps: int, value: Va
         "difference": apart and significant(apart.value),
         "half width": apart and significant(apart.half_width),
         "rule": apart and apart.rule,
-        "verdict": comparison.verdict(mine, their, cuts, one_draw),
+        "verdict": verdict,
     }
 
 
 def curve_gap(
-    inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value
+    inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value | None
 ) -> comparison.Transient | None:
-    """Our mean curve against the published one."""
+    """Our mean curve against the published one; None where there is none."""
+    if value is None:
+        return None
     curves = inputs.cell("synthetic", *parts)["curves"]
     curve: Mapping[str, Any] = curves[f"T={steps}"]["error"]
     return comparison.transient(
@@ -82,9 +87,9 @@ def figure(inputs: Sources, name: str) -> Table:
     for example in FIGURES[name]:
         for steps in inputs.common["synthetic"]["lower_steps"]:
             for method in inputs.params["synthetic"]["methods"]:
-                value = published.value(f"fig12-{example}-T{steps}-{method}")
+                value = published.find(f"fig12-{example}-T{steps}-{method}")
                 label = {"example": example[2:], "T": steps, "method": LABELS[method]}
-                row: dict[str, Any] = {**label, "paper mean": value.mean, "paper sd": value.sd}
+                row: dict[str, Any] = {**label, "paper mean": value and value.mean, "paper sd": value and value.sd}
                 read: dict[str, Any] = {**label, "paper": printed(value)}
                 for preset in presets(inputs):
                     parts = (example, method, preset)
@@ -111,10 +116,10 @@ def figure(inputs: Sources, name: str) -> Table:
 
 
 def _by_first_block(
-    inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value
+    inputs: Sources, parts: tuple[str, str, str], steps: int, value: Value | None
 ) -> dict[str, Any]:
     """A cell's other distance beside the published one, where it has one."""
-    if OTHER_MEASURE not in inputs.cell("synthetic", *parts)["summary"][f"T={steps}"]:
+    if value is None or OTHER_MEASURE not in inputs.cell("synthetic", *parts)["summary"][f"T={steps}"]:
         return {}
     mine, cuts = inputs.distance(*parts, steps, by=OTHER_MEASURE), comparison.synthetic_cuts(inputs.common["synthetic"])
     verdict = comparison.verdict(mine, comparison.theirs(value), cuts, one_draw=True)

@@ -33,6 +33,25 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 """Told apart without colour too, by line and marker."""
 
+SPARE_LOOKS: tuple[dict[str, Any], ...] = tuple(
+    {"color": colour, "linestyle": linestyle, "marker": marker}
+    for colour, linestyle, marker in (
+        ("#029e73", (0, (3, 1)), "v"),
+        ("#b5529b", (0, (6, 1, 1, 1)), "P"),
+        ("#ca3a2f", (0, (2, 2)), "X"),
+        ("#8c6d31", (0, (5, 1, 1, 1, 1, 1)), "*"),
+    )
+)
+"""For methods that the paper does not have, in the order of their names."""
+
+
+def looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour, line and marker of each method."""
+    known = list(methods)
+    others = sorted(method for method in known if method not in LOOKS)
+    spare = {method: SPARE_LOOKS[place % len(SPARE_LOOKS)] for place, method in enumerate(others)}
+    return {method: LOOKS.get(method) or spare[method] for method in known}
+
 FLOORS = (1e-6, 1e-3)
 """Between which a logarithmic axis ends: below the first, iterates are at the solution."""
 
@@ -71,8 +90,7 @@ def legend(figure: Figure, handles: list[Line2D]) -> None:
 
 def handles(methods: list[str]) -> list[Line2D]:
     """Legend entries of methods."""
-    looks = [{**LOOKS[method], "marker": ""} for method in methods]
-    return [Line2D([], [], label=LABELS[method], **look) for method, look in zip(methods, looks, strict=True)]
+    return [Line2D([], [], label=LABELS[method], **{**look, "marker": ""}) for method, look in looks(methods).items()]
 
 
 def published_handle() -> Line2D:

@@ -21,13 +21,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipelines import accuracies, comparison, distances, published, tables
 from pipelines.drawing import (
-    LOOKS,
     canvas,
     caption,
     floor,
     handles,
     legend,
     line,
+    looks,
     points,
     published_handle,
     style,
@@ -49,7 +49,7 @@ THOUSANDS = FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0
 def convergence(inputs: Sources, name: str, preset: str, log: bool) -> Figure:
     """Figure 1 or 2: distance against upper iterations, examples down, T across."""
     steps, methods = inputs.common["synthetic"]["lower_steps"], list(inputs.params["synthetic"]["methods"])
-    examples = distances.FIGURES[name]
+    examples, look = distances.FIGURES[name], looks(methods)
     found = {(e, m): inputs.cell("synthetic", e, m, preset)["curves"] for e in examples for m in methods}
     bottom = floor(curves[f"T={t}"]["error"]["mean"] for curves in found.values() for t in steps)
     figure, grid = canvas(len(examples), len(steps), 9.5, 6.0, sharex=True)
@@ -58,15 +58,11 @@ def convergence(inputs: Sources, name: str, preset: str, log: bool) -> Figure:
             _axis(axes, PAPER_TOP[example], bottom if log else None)
             for method in methods:
                 curves = found[example, method]
-                line(axes, curves["iteration"], **curves[f"T={t}"]["error"], **LOOKS[method])
-                theirs = published.curve(int(example[2:]), t, method)
-                points(
-                    axes,
-                    theirs.x,
-                    theirs.mean,
-                    _resolution(f"fig12-{example}-T{t}-{method}"),
-                    **LOOKS[method],
-                )
+                line(axes, curves["iteration"], **curves[f"T={t}"]["error"], **look[method])
+                theirs = published.find_curve(int(example[2:]), t, method)
+                if theirs is not None:
+                    resolution = _resolution(f"fig12-{example}-T{t}-{method}")
+                    points(axes, theirs.x, theirs.mean, resolution, **look[method])
             axes.set_title(f"Example {example[2:]}, T = {t}")
     _labels(grid)
     legend(figure, [*handles(methods), published_handle()])
@@ -179,7 +175,9 @@ CURVES = {
 def learning_curves(inputs: Sources) -> Figure:
     """Accuracies against upper iterations: data sets down, splits across; baselines as where they end."""
     params = inputs.params["denoising"]
-    bilevel = [method for method in params["methods"] if method in ("approxgrad", "penalty")]
+    # a method is one thing in all data sets
+    cells, look = params["cells"][params["data"][0]], looks(params["methods"])
+    bilevel = [method for method in params["methods"] if cells[method]["solver"] != "single-level"]
     baselines = [method for method in params["methods"] if method not in bilevel]
     figure, grid = canvas(len(params["data"]), len(CURVES), 9.5, 0.9 + 2.5 * len(params["data"]))
     for row, data in zip(grid, params["data"], strict=True):
@@ -188,12 +186,12 @@ def learning_curves(inputs: Sources) -> Figure:
             for method in bilevel:
                 curves = inputs.cell("denoising", data, method)["curves"]
                 if name in curves:
-                    line(axes, curves["iteration"], **curves[name], **LOOKS[method])
+                    line(axes, curves["iteration"], **curves[name], **look[method])
             for method in baselines if name != "train accuracy" else ():
                 curves = inputs.cell("denoising", data, method)["curves"]
                 if name in curves and curves[name]["mean"][-1] is not None:
-                    look = {key: LOOKS[method][key] for key in ("color", "linestyle")}
-                    axes.axhline(curves[name]["mean"][-1], linewidth=1.0, **look)
+                    plain = {key: look[method][key] for key in ("color", "linestyle")}
+                    axes.axhline(curves[name]["mean"][-1], linewidth=1.0, **plain)
             if name == "train accuracy":
                 axes.axhline(clean, color="#222222", linewidth=0.8)
                 axes.annotate(

@@ -36,13 +36,13 @@ def figure_rows(inputs: Sources) -> list[Row]:
     for figure, examples in distances.FIGURES.items():
         for example in examples:
             for method in inputs.params["synthetic"]["methods"]:
-                values = {t: published.value(f"fig12-{example}-T{t}-{method}") for t in steps}
+                values = {t: published.find(f"fig12-{example}-T{t}-{method}") for t in steps}
                 parts = (example, method, PRESET)
                 found = {t: distances.compared(inputs, parts, t, value) for t, value in values.items()}
                 rows.append(
                     {
                         "result": f"Figure {figure[-1]}, example {example[2:]}, {LABELS[method]}: distance",
-                        "paper": " / ".join(number(value.mean, value.decimals) for value in values.values()),
+                        "paper": " / ".join(number(v.mean, v.decimals) if v else "-" for v in values.values()),
                         "ours": " / ".join(number(one["mean"]) for one in found.values()),
                         "verdict": by_steps({t: one["verdict"] for t, one in found.items()}),
                         "command": _command(inputs, "synthetic", *parts),
@@ -121,7 +121,7 @@ def denoising_rows(inputs: Sources) -> list[Row]:
             rows.append(
                 {
                     "result": f"Denoising, {data}, {LABELS[method]}: test accuracy",
-                    "paper": prefix + " or ".join(printed(value) for value in values),
+                    "paper": prefix + " or ".join(printed(value) for value in values) if values else "-",
                     "ours": plus_minus(inputs.accuracy(data, method), 2),
                     "verdict": f"{verdict}; {order}"
                     if order and verdict == comparison.NOT_COMPARABLE
@@ -141,7 +141,7 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
     )
     steps = " / ".join(str(t) for t in inputs.common["synthetic"]["lower_steps"])
     panels = [
-        distances.compared(inputs, (e, m, PRESET), t, published.value(f"fig12-{e}-T{t}-{m}"))["verdict"]
+        distances.compared(inputs, (e, m, PRESET), t, published.find(f"fig12-{e}-T{t}-{m}"))["verdict"]
         for e in inputs.params["synthetic"]["examples"]
         for m in inputs.params["synthetic"]["methods"]
         for t in inputs.common["synthetic"]["lower_steps"]

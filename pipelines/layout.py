@@ -60,8 +60,10 @@ def _decimals(mean: float, spread: float) -> int | None:
     return 4 if larger >= 0.001 else None
 
 
-def printed(value: Value) -> str:
-    """A published number as it was printed."""
+def printed(value: Value | None) -> str:
+    """A published number as it was printed, "-" for none."""
+    if value is None:
+        return "-"
     return plus_minus(comparison.theirs(value), value.decimals)
 
 
@@ -75,7 +77,7 @@ def interval(apart: comparison.Difference | None, decimals: int | None = None) -
 
 def counted(verdicts: Sequence[str], what: str) -> str:
     """How many agree, and how many would differ by chance."""
-    judged = [one for one in verdicts if one != comparison.NOT_COMPARABLE]
+    judged = [one for one in verdicts if one not in (comparison.NOT_COMPARABLE, comparison.NOT_PUBLISHED)]
     agree = sum(one == comparison.AGREES for one in judged)
     chance = (1 - comparison.CONFIDENCE) * len(judged)
     return (

@@ -49,17 +49,19 @@ def as_published(inputs: Sources) -> dict[tuple[str, int, str], Estimate]:
 
 def wall_clock(inputs: Sources) -> Table:
     """Seconds of 10,000 upper iterations and their ratio to Penalty's, by example, T and method."""
-    measured, methods = times(inputs), list(LABELS)
+    measured = times(inputs)
+    # the paper's methods in its order, then others by name
+    methods = [*LABELS, *sorted({key[2] for key in measured} - set(LABELS))]
     found = sorted({key[:4] for key in measured}, key=lambda key: (*key[:2], methods.index(key[2]), key[3]))
     numbers, shown = [], []
     for example, steps, method, variant in found:
-        value = published.value(f"time-{example}-T{steps}-{method}")
+        value = published.find(f"time-{example}-T{steps}-{method}")
         reference = published.value(f"time-{example}-T{steps}-penalty")
         name = LABELS[method] + (f" ({variant})" if variant else "")
         label = {"example": example[2:], "T": steps, "method": name}
-        ratio = significant(value.mean / reference.mean)
-        row: dict[str, Any] = {**label, "paper seconds": value.mean, "paper ratio": ratio}
-        read: dict[str, Any] = {**label, "paper": f"{printed(value)} ({number(ratio)})"}
+        ratio = value and significant(value.mean / reference.mean)
+        row: dict[str, Any] = {**label, "paper seconds": value and value.mean, "paper ratio": ratio}
+        read: dict[str, Any] = {**label, "paper": f"{printed(value)} ({number(ratio)})" if value else "-"}
         for (compiled, stacked), mode in MODES.items():
             mine = measured.get((example, steps, method, variant, compiled, stacked))
             base = measured.get((example, steps, "penalty", "", compiled, stacked))
@@ -87,8 +89,8 @@ def wall_clock(inputs: Sources) -> Table:
     return Table("wall-clock", "Wall clock", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
-def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value, reference: Value) -> str:
-    if value is reference or mine is None or base is None:
+def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value | None, reference: Value) -> str:
+    if value is None or value is reference or mine is None or base is None:
         return ""
     return comparison.order((mine, base), (comparison.theirs(value), comparison.theirs(reference)))
 

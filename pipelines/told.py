@@ -36,10 +36,11 @@ def panels(table: Table, preset: str) -> str:
     verdicts = [row[f"{preset} verdict"] for row in all_rows]
     if comparison.NOT_COMPARABLE in verdicts:
         return f"Preset *{preset}*: the budget is cut, so the end points cannot be compared with the paper's."
-    others = [row for row, verdict in zip(all_rows, verdicts, strict=True) if verdict != comparison.AGREES]
-    chance = (1 - comparison.CONFIDENCE) * len(all_rows)
+    judged = [row for row, verdict in zip(all_rows, verdicts, strict=True) if verdict != comparison.NOT_PUBLISHED]
+    others = [row for row in judged if row[f"{preset} verdict"] != comparison.AGREES]
+    chance = (1 - comparison.CONFIDENCE) * len(judged)
     text = (
-        f"Preset *{preset}*: **{len(all_rows) - len(others)} of {len(all_rows)}** panels end where the"
+        f"Preset *{preset}*: **{len(judged) - len(others)} of {len(judged)}** panels end where the"
         f" paper's do, by the 95% interval of the difference. Were all equal, about {chance:.1f} would still"
         " fall outside."
     )

@@ -25,7 +25,15 @@ HERE = Path(__file__).resolve().parent
 VALUES = HERE / "paper_results.yaml"
 CURVES = HERE / "figure_curves.yaml"
 
-LABELS = {
+
+class _Labels(dict[str, str]):
+    """A method that the paper does not have goes by our name."""
+
+    def __missing__(self, method: str) -> str:
+        return method
+
+
+LABELS = _Labels({
     "gd": "GD",
     "rmd": "RMD",
     "approxgrad": "ApproxGrad",
@@ -33,7 +41,7 @@ LABELS = {
     "oracle": "Oracle",
     "val-only": "Val-only",
     "train-val": "Train+Val",
-}
+})  # fmt: skip
 """Our name of a method -> the paper's."""
 
 SPREADS = ("sd", "ci95", "none")
@@ -94,6 +102,11 @@ def value(identity: str) -> Value:
     return known[identity]
 
 
+def find(identity: str) -> Value | None:
+    """The same, None for what was not published: a solver that the paper does not have."""
+    return _values().get(identity)
+
+
 def values(
     table: str | None = None, dataset: str | None = None, method: str | None = None, **setting: Any
 ) -> list[Value]:
@@ -129,6 +142,11 @@ def single(
 def curve(example: int, steps: int, method: str) -> Curve:
     """Figures 1 and 2: the mean distance against upper iterations, for an example, T and a method."""
     return _panel("fig1_fig2_mean_curves", example=example, T=steps, method=LABELS.get(method, method))
+
+
+def find_curve(example: int, steps: int, method: str) -> Curve | None:
+    """The same, None for a method that the paper does not have."""
+    return curve(example, steps, method) if find(f"fig12-ex{example}-T{steps}-{method}") else None
 
 
 def ablation_curve(block: str, steps: int, lambda_0: float) -> Curve:

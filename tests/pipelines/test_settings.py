@@ -56,21 +56,25 @@ def test_presets_are_told_apart() -> None:
     assert by_preset["released"] == {"test_power": 4, "step_size_decay": 1 / 1.1, "multiplier_gamma": "new"}
 
 
-@pytest.mark.parametrize("data", ["mnist-25", "mnist-50"])
-def test_cells_use_what_the_search_chose(data: str) -> None:
-    found = json.loads((ROOT / "pipelines/denoising/search/cpu.json").read_text())
-    block = settings.profile_params("denoising", "cpu")
+SEARCHED = [("embedded", "digits-25"), ("embedded", "digits-50"), ("cpu", "mnist-25"), ("cpu", "mnist-50")]
+
+
+@pytest.mark.parametrize(("profile", "data"), SEARCHED)
+def test_cells_use_what_the_search_chose(profile: str, data: str) -> None:
+    found = json.loads((ROOT / f"pipelines/denoising/search/{profile}.json").read_text())
+    block = settings.profile_params("denoising", profile)
     assert set(found["methods"]) == set(block["methods"])
     for method, result in found["methods"].items():
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
         assert {name: best[name] for name in result["chosen"]} == result["chosen"]
-        cell = settings.cell("denoising", "cpu", data, method)
+        cell = settings.cell("denoising", profile, data, method)
         point = search.with_point(cell, result["chosen"], found["tied"])
         assert point.settings["settings"] == cell.settings["settings"]
 
 
-def test_every_method_searched_the_same_grid() -> None:
-    found = json.loads((ROOT / "pipelines/denoising/search/cpu.json").read_text())
+@pytest.mark.parametrize("profile", ["embedded", "cpu"])
+def test_every_method_searched_the_same_grid(profile: str) -> None:
+    found = json.loads((ROOT / f"pipelines/denoising/search/{profile}.json").read_text())
     sizes = {method: [row["lower_step_size"] for row in result["tried"]] for method, result in found["methods"].items()}
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
 
