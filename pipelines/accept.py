@@ -127,8 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # as `make repro` trains
     profile = profile_in_use()
-    prepare_data(profile, given.workers)
-    found = status()
+    found = prepare_data(status(), profile, given.workers)
     accepted, refused = 0, 0
     for family in settings.FAMILIES:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -26,8 +26,12 @@ from pipelines.errors import UserError, run
 from pipelines.settings import PROFILES
 
 PARAMS = Path("params.yaml")
-KINDS = ("fetch", "corrupt", "train", "evaluate")
-"""Kinds of stages, each after the one before; a kind is the first word of a stage's name."""
+LEVELS = (("train", "ledger", "memory"), ("evaluate",))
+"""Kinds of stages that run side by side, each level after the one before; a kind is the first word of a stage's name.
+What is timed is not among them."""
+KINDS = ("fetch", "corrupt", *(kind for level in LEVELS for kind in level))
+SHARE = 4
+"""Most stages that one `dvc repro` is given."""
 READERS = ("corrupt", "train", "evaluate")
 """Kinds of stages that read data."""
 DVC = [sys.executable, "-m", "dvc"]
@@ -101,32 +105,35 @@ def is_missing_data(path: str, how: str) -> bool:
 
 
 def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
-    """Run stages that do not depend on each other, so many at a time; all are tried before a failure is raised."""
+    """Run stages that do not depend on each other, so many at a time; all are tried before a failure is raised.
+
+    DVC needs seconds to start, so a worker gives it a few stages at once.
+    """
     stages = list(stages)
-    if not stages:
-        return
-    waiting: Queue[str] = Queue()
-    for stage in stages:
-        waiting.put(stage)
+    size = max(1, min(SHARE, len(stages) // (2 * workers)))
+    waiting: Queue[list[str]] = Queue()
+    for first in range(0, len(stages), size):
+        waiting.put(stages[first : first + size])
     failed: list[str] = []
-    bar = tqdm(total=waiting.qsize(), desc=what, disable=None)
+    bar = tqdm(total=len(stages), desc=what, disable=None) if stages else None
+
+    def ended(stage: str, failure: str | None) -> None:
+        if failure is not None:
+            failed.append(f"{stage}\n{failure}")
+        if bar is not None:
+            bar.update()
+        if not sys.stderr.isatty():
+            print(f"{what}: {stage.rpartition(':')[2]} {'done' if failure is None else 'failed'}", flush=True)
 
     def work() -> None:
         while True:
             try:
-                stage = waiting.get_nowait()
+                some = waiting.get_nowait()
             except Empty:
                 return
-            done = subprocess.run(
-                [*DVC, "--wait-for-lock", "repro", "--single-item", stage], capture_output=True, text=True, check=False
-            )
-            if done.returncode != 0:
-                failed.append(f"{stage}\n{_tail(done.stdout + done.stderr)}")
-            bar.update()
-            if not sys.stderr.isatty():
-                print(f"{what}: {stage.rpartition(':')[2]} {'failed' if done.returncode else 'done'}", flush=True)
+            _reproduced(some, ended)
 
-    threads = [threading.Thread(target=work) for _ in range(workers)]
+    threads = [threading.Thread(target=work) for _ in range(workers if stages else 0)]
     for thread in threads:
         thread.start()
     try:
@@ -138,9 +145,35 @@ def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
                 waiting.get_nowait()  # nothing further is started; what runs has had its Ctrl-C too
         raise
     finally:
-        bar.close()
+        if bar is not None:
+            bar.close()
     if failed:
         raise UserError(f"{len(failed)} of {what} failed, what is done is kept:\n" + "\n".join(failed))
+
+
+def _reproduced(stages: list[str], ended: Callable[[str, str | None], None]) -> None:
+    """`dvc repro` of some stages, one after another; `ended` is called for each, with the end of what a failed one said."""
+    command = [*DVC, "--wait-for-lock", "repro", "--single-item", "--keep-going", *stages]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said: dict[str, list[str]] = {"": []}
+    current, told = "", set()
+    for line in process.stdout or ():
+        begun = re.match(r"Running stage '(.+)':", line)
+        if begun:
+            current = begun.group(1)
+            said[current] = []
+        said[current].append(line)
+        # a stage that DVC is through with: its lock entry is written
+        if line.startswith("Updating lock file") and current in stages and current not in told:
+            told.add(current)
+            ended(current, None)
+    failed = process.wait() != 0
+    bad = set(re.findall(r"failed to reproduce '(.+?)'", "".join(line for lines in said.values() for line in lines)))
+    for stage in stages:
+        if stage not in told:
+            # where DVC itself failed, it names no stage
+            wrong = failed and (stage in bad or not bad)
+            ended(stage, _tail("".join(said.get(stage, said[current]))) if wrong else None)
 
 
 def _tail(text: str, lines: int = 6) -> str:
@@ -152,18 +185,39 @@ def build(profile: str, workers: int) -> None:
     """Bring every result of a profile up to date."""
     # one core each, so that results do not depend on how many cells run at once
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    prepare_data(profile, workers)
-    # asked anew: what was made may have settled, or unsettled, what comes after
-    side_by_side(sorted(stale(status(), profile)["train"]), workers, "train")
+    found = status()
+    if not pending(found, profile):
+        return
+    found = prepare_data(found, profile, workers)
+    for level in LEVELS:
+        work = stale(found, profile)
+        stages = [stage for kind in level for stage in sorted(work[kind])]
+        if stages:
+            side_by_side(stages, workers, level[0])
+            # asked anew: what was made may have settled, or unsettled, what comes after
+            found = status()
     done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
     if done.returncode != 0:
         raise UserError("dvc repro failed, see above; what is done is kept, run it again")
 
 
-def prepare_data(profile: str, workers: int) -> None:
-    """Fetch and prepare what stale stages read."""
+def pending(found: Mapping[str, list[Any]], profile: str) -> bool:
+    """Whether anything of a profile, or drawn for it, is to be made."""
+    return any(
+        of_profile in (profile, "") and any(map(_really_changed, changes))
+        for stage, changes in found.items()
+        for _, of_profile in [kind_and_profile(stage)]
+    )
+
+
+def prepare_data(found: dict[str, list[Any]], profile: str, workers: int) -> dict[str, list[Any]]:
+    """Fetch and prepare what stale stages read; what is stale then."""
     for kind in ("fetch", "corrupt"):
-        side_by_side(sorted(needed_data(status(), profile, kind)), 1 if kind == "fetch" else workers, kind)
+        needed = needed_data(found, profile, kind)
+        if needed:
+            side_by_side(sorted(needed), 1 if kind == "fetch" else workers, kind)
+            found = status()
+    return found
 
 
 def needed_data(found: Mapping[str, list[Any]], profile: str, kind: str) -> list[str]:

@@ -61,6 +61,21 @@ def test_one_stale_cell_needs_its_data(change: Any) -> None:
     assert repro.needed_data(found, "cpu", "corrupt") == [f"{D}corrupt_cpu@mnist-25"]
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, False),
+        ({f"{S}train_paper_gd@ex1-described": [CODE], f"{D}train_cpu_oracle@mnist-25": [NO_DATA]}, False),
+        ({"pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED]}, False),
+        ({f"{S}train_cpu_gd@ex1-described": [CODE]}, True),
+        ({"tables@cpu": [{"changed outs": {"reports/cpu/tables": "deleted"}}]}, True),
+        ({"pipelines/theory/dvc.yaml:timings_cpu": ["changed command"]}, True),
+    ],
+)
+def test_what_is_pending(found: dict[str, list[Any]], expected: bool) -> None:
+    assert repro.pending(found, "cpu") is expected
+
+
 def test_a_stale_synthetic_cell_needs_no_data() -> None:
     found: dict[str, list[Any]] = {
         f"{S}train_cpu_gd@ex1-released": [CODE],
@@ -100,18 +115,57 @@ def test_the_profile_is_written_and_said(
         repro.profile_in_use()
 
 
-def test_the_others_are_run_where_one_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    ran: list[str] = []
+DVC = """
+import pathlib, sys
+bad = False
+with pathlib.Path("ran").open("a") as ran:
+    ran.write(" ".join(sys.argv[5:]) + "\\n")
+assert sys.argv[1:5] == ["--wait-for-lock", "repro", "--single-item", "--keep-going"]
+for stage in sys.argv[5:]:
+    print(f"Running stage '{stage}':")
+    if stage == "b":
+        bad = True
+        print("error: no room")
+        print(f"ERROR: failed to reproduce '{stage}': failed to run")
+    else:
+        print("Updating lock file 'dvc.lock'")
+sys.exit(255 if bad else 0)
+"""
 
-    def stage(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        ran.append(command[-1])
-        bad = command[-1] == "b"
-        return subprocess.CompletedProcess(command, int(bad), "Running stage\n", "error: no room\n" if bad else "")
 
-    monkeypatch.setattr(subprocess, "run", stage)
-    with pytest.raises(UserError, match="1 of train failed, what is done is kept:\nb\n    error: no room"):
-        repro.side_by_side(["a", "b", "c", "d"], 2, "train")
-    assert sorted(ran) == ["a", "b", "c", "d"]
+@pytest.fixture
+def dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in that fails on the stage b; where it notes what it was given."""
+    script = tmp_path / "dvc.py"
+    script.write_text(DVC)
+    monkeypatch.setattr(repro, "DVC", [sys.executable, str(script)])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "ran"
+
+
+@pytest.mark.parametrize("more", [0, 12])
+def test_the_others_are_run_where_one_fails(dvc: Path, capsys: pytest.CaptureFixture[str], more: int) -> None:
+    """Whether each has a command of its own, or several share one."""
+    stages = ["a", "b", "c", "d", *(f"x{number}" for number in range(more))]
+    with pytest.raises(UserError, match="1 of train failed, what is done is kept:\nb\n    error: no room") as raised:
+        repro.side_by_side(stages, 2, "train")
+    assert str(raised.value).count("\n") == 3
+    given = dvc.read_text().split("\n")[:-1]
+    assert sorted(" ".join(given).split()) == sorted(stages)
+    assert max(len(line.split()) for line in given) == (4 if more else 1)
+    said = capsys.readouterr().out.splitlines()
+    assert sorted(said) == sorted(f"train: {stage} {'failed' if stage == 'b' else 'done'}" for stage in stages)
+
+
+def test_where_dvc_itself_fails_all_have_failed(dvc: Path) -> None:
+    (dvc.parent / "dvc.py").write_text("import sys; print('ERROR: unable to lock'); sys.exit(1)")
+    with pytest.raises(UserError, match="2 of train failed.*\na\n    ERROR: unable to lock"):
+        repro.side_by_side(["a", "c"], 1, "train")
+
+
+def test_nothing_to_do(dvc: Path) -> None:
+    repro.side_by_side([], 2, "train")
+    assert not dvc.exists()
 
 
 @pytest.mark.parametrize("command", ["pipelines.repro", "pipelines.report"])
