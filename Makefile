@@ -9,10 +9,11 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 P
 WORKERS ?= 2
 PORT ?= 5000
 
-.PHONY: help repro report accept ui test lint lock stages
+.PHONY: help repro status report accept ui test lint lock stages
 
 help:
 	@echo "make repro [PROFILE=embedded|cpu|paper]  build all results, two cells at a time"
+	@echo "make status     list what make repro would make"
 	@echo "make test       run the tests"
 	@echo "make report     redraw tables, figures and pages; trains nothing"
 	@echo "make accept     settle cells that an edit of code made stale without changing their numbers"
@@ -27,7 +28,10 @@ report: $(READY)
 	@$(RUN) python -m pipelines.report $(if $(PROFILE),--profile $(PROFILE))
 
 accept: $(READY)
-	@$(RUN) python -m pipelines.accept --workers $(WORKERS)
+	@$(RUN) python -m pipelines.accept --workers $(WORKERS) $(if $(PROFILE),--profile $(PROFILE))
+
+status: $(READY)
+	@$(RUN) python -m pipelines.repro --status $(if $(PROFILE),--profile $(PROFILE))
 
 ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from pipelines import earlier, families, machine, records, settings, summary
 from pipelines.errors import UserError, run
-from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, status
+from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, really_changed, status, use_profile
 from pipelines.settings import Cell
 from pipelines.train import train
 
@@ -40,7 +40,9 @@ def stage_of(cell: Cell) -> str:
 
 
 def only_code_changed(changes: list[Any]) -> bool:
-    """Whether a stage is stale for edited sources alone: no parameter, no data, no missing or changed record."""
+    """Whether a stage is stale, and for edited sources alone: no parameter, no data, no missing or changed record."""
+    if not any(map(really_changed, changes)):
+        return False
     for change in changes:
         if not isinstance(change, Mapping):
             return False
@@ -123,15 +125,18 @@ def _made_elsewhere(cell: Cell) -> bool:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.accept", description=__doc__)
+    parser.add_argument("--profile", default="")
     parser.add_argument("--workers", type=int, default=2, help="cells at a time")
     given = parser.parse_args(arguments)
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # as `make repro` trains
+    if given.profile:
+        use_profile(given.profile)
     profile = profile_in_use()
     found = prepare_data(status(), profile, given.workers)
     accepted, refused = 0, 0
     for family in settings.FAMILIES:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
-        waiting = [cell for cell in cells if stage_of(cell) in found and only_code_changed(found[stage_of(cell)])]
+        waiting = [cell for cell in cells if only_code_changed(found.get(stage_of(cell), []))]
         # a process for each cell, as in training: compiled programs pile up in one
         own = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1, "initializer": _quiet}
         with ProcessPoolExecutor(given.workers, **own) as pool:

@@ -26,11 +26,11 @@ from pipelines.errors import UserError, run
 from pipelines.settings import PROFILES
 
 PARAMS = Path("params.yaml")
-LEVELS = (("train", "ledger", "memory"), ("evaluate",))
-"""Kinds of stages that run side by side, each level after the one before; a kind is the first word of a stage's name.
-What is timed is not among them."""
-KINDS = ("fetch", "corrupt", *(kind for level in LEVELS for kind in level))
-SHARE = 4
+LONG = ("train", "ledger", "memory")
+"""Kinds of stages that run side by side; a kind is the first word of a stage's name. What is timed is not among them, and
+what takes a second gains nothing by a DVC of its own."""
+KINDS = ("fetch", "corrupt", *LONG, "evaluate")
+SHARE = 6
 """Most stages that one `dvc repro` is given."""
 READERS = ("corrupt", "train", "evaluate")
 """Kinds of stages that read data."""
@@ -63,7 +63,7 @@ def use_profile(profile: str) -> None:
 
 def status() -> dict[str, list[Any]]:
     """DVC's word on every stage that is not up to date: {stage: changes}."""
-    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*DVC, "--wait-for-lock", "status", "--json"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
     found: dict[str, list[Any]] = json.loads(done.stdout or "{}")
@@ -78,7 +78,7 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
     by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for stage, changes in found.items():
         kind, of_profile = kind_and_profile(stage)
-        if kind in by_kind and of_profile in (profile, "") and any(map(_really_changed, changes)):
+        if kind in by_kind and of_profile in (profile, "") and any(map(really_changed, changes)):
             by_kind[kind].append(stage)
     return by_kind
 
@@ -89,7 +89,8 @@ def kind_and_profile(stage: str) -> tuple[str, str]:
     return words[0], words[1] if len(words) > 1 and words[1] in PROFILES else ""
 
 
-def _really_changed(change: Any) -> bool:
+def really_changed(change: Any) -> bool:
+    """Whether DVC's word on a stage says more than that a data file is not on this machine."""
     if not isinstance(change, Mapping):
         return True  # "changed command", "always changed"
     for files in change.values():
@@ -109,7 +110,7 @@ def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
 
     DVC needs seconds to start, so a worker gives it a few stages at once.
     """
-    stages = list(stages)
+    stages, workers = list(stages), max(1, workers)
     size = max(1, min(SHARE, len(stages) // (2 * workers)))
     waiting: Queue[list[str]] = Queue()
     for first in range(0, len(stages), size):
@@ -189,13 +190,8 @@ def build(profile: str, workers: int) -> None:
     if not pending(found, profile):
         return
     found = prepare_data(found, profile, workers)
-    for level in LEVELS:
-        work = stale(found, profile)
-        stages = [stage for kind in level for stage in sorted(work[kind])]
-        if stages:
-            side_by_side(stages, workers, level[0])
-            # asked anew: what was made may have settled, or unsettled, what comes after
-            found = status()
+    work = stale(found, profile)
+    side_by_side([stage for kind in LONG for stage in sorted(work[kind])], workers, "train")
     done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
     if done.returncode != 0:
         raise UserError("dvc repro failed, see above; what is done is kept, run it again")
@@ -204,7 +200,7 @@ def build(profile: str, workers: int) -> None:
 def pending(found: Mapping[str, list[Any]], profile: str) -> bool:
     """Whether anything of a profile, or drawn for it, is to be made."""
     return any(
-        of_profile in (profile, "") and any(map(_really_changed, changes))
+        of_profile in (profile, "") and any(map(really_changed, changes))
         for stage, changes in found.items()
         for _, of_profile in [kind_and_profile(stage)]
     )
@@ -237,10 +233,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.repro", description=__doc__)
     parser.add_argument("--profile", default="")
     parser.add_argument("--workers", type=int, default=2, help="cells at a time")
+    parser.add_argument("--status", action="store_true", help="only list what `make repro` would make")
     given = parser.parse_args(arguments)
     if given.profile:
         use_profile(given.profile)
     profile = profile_in_use()
+    if given.status:
+        found = [stage for stage, changes in status().items() if pending({stage: changes}, profile)]
+        print("\n".join(found) or f"profile {profile} is up to date")
+        return
     build(profile, given.workers)
     subprocess.run([sys.executable, "-m", "pipelines.track"], check=False)
     print(f"profile {profile} is up to date; the report: {Path('reports').resolve() / profile / 'index.html'}")

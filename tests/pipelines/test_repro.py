@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import repro
+from pipelines import accept, repro
 from pipelines.errors import UserError
 
 D, S = "pipelines/denoising/dvc.yaml:", "pipelines/synthetic/dvc.yaml:"
@@ -94,6 +94,15 @@ def test_embedded_fetches_nothing() -> None:
     }
     assert repro.needed_data(found, "embedded", "fetch") == []
     assert repro.needed_data(found, "embedded", "corrupt") == [f"{D}corrupt_embedded@digits-25"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [([], False), ([NO_DATA], False), ([CODE], True), ([CODE, NO_DATA], True), ([CODE, "changed command"], False),
+     ([{"changed deps": {"pipelines/denoising/params.yaml": "modified"}}], False), ([NO_RECORD], False)],
+)  # fmt: skip
+def test_accept_takes_edits_of_code_alone(changes: list[Any], expected: bool) -> None:
+    assert accept.only_code_changed(changes) is expected
 
 
 def test_the_profile_is_written_and_said(
