@@ -70,15 +70,24 @@ def status() -> dict[str, list[Any]]:
     return found
 
 
+def to_make(found: Mapping[str, list[Any]], profile: str) -> list[str]:
+    """The stages of a profile, or drawn for it, of which more has changed than that data is not here."""
+    return [
+        stage
+        for stage, changes in found.items()
+        if kind_and_profile(stage)[1] in (profile, "") and any(map(really_changed, changes))
+    ]
+
+
 def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
     """The stale stages of a profile by kind, for the kinds that train and evaluate.
 
     A stage whose only changes are files of data/ that are not there is not stale: nothing it depends on has changed.
     """
     by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for stage, changes in found.items():
-        kind, of_profile = kind_and_profile(stage)
-        if kind in by_kind and of_profile in (profile, "") and any(map(really_changed, changes)):
+    for stage in to_make(found, profile):
+        kind, _ = kind_and_profile(stage)
+        if kind in by_kind:
             by_kind[kind].append(stage)
     return by_kind
 
@@ -111,18 +120,19 @@ def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
     DVC needs seconds to start, so a worker gives it a few stages at once.
     """
     stages, workers = list(stages), max(1, workers)
+    if not stages:
+        return
     size = max(1, min(SHARE, len(stages) // (2 * workers)))
     waiting: Queue[list[str]] = Queue()
     for first in range(0, len(stages), size):
         waiting.put(stages[first : first + size])
     failed: list[str] = []
-    bar = tqdm(total=len(stages), desc=what, disable=None) if stages else None
+    bar = tqdm(total=len(stages), desc=what, disable=None)
 
     def ended(stage: str, failure: str | None) -> None:
         if failure is not None:
             failed.append(f"{stage}\n{failure}")
-        if bar is not None:
-            bar.update()
+        bar.update()
         if not sys.stderr.isatty():
             print(f"{what}: {stage.rpartition(':')[2]} {'done' if failure is None else 'failed'}", flush=True)
 
@@ -134,7 +144,7 @@ def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
                 return
             _reproduced(some, ended)
 
-    threads = [threading.Thread(target=work) for _ in range(workers if stages else 0)]
+    threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
         thread.start()
     try:
@@ -146,8 +156,7 @@ def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
                 waiting.get_nowait()  # nothing further is started; what runs has had its Ctrl-C too
         raise
     finally:
-        if bar is not None:
-            bar.close()
+        bar.close()
     if failed:
         raise UserError(f"{len(failed)} of {what} failed, what is done is kept:\n" + "\n".join(failed))
 
@@ -199,11 +208,7 @@ def build(profile: str, workers: int) -> None:
 
 def pending(found: Mapping[str, list[Any]], profile: str) -> bool:
     """Whether anything of a profile, or drawn for it, is to be made."""
-    return any(
-        of_profile in (profile, "") and any(map(really_changed, changes))
-        for stage, changes in found.items()
-        for _, of_profile in [kind_and_profile(stage)]
-    )
+    return bool(to_make(found, profile))
 
 
 def prepare_data(found: dict[str, list[Any]], profile: str, workers: int) -> dict[str, list[Any]]:
@@ -239,8 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
         use_profile(given.profile)
     profile = profile_in_use()
     if given.status:
-        found = [stage for stage, changes in status().items() if pending({stage: changes}, profile)]
-        print("\n".join(found) or f"profile {profile} is up to date")
+        print("\n".join(to_make(status(), profile)) or f"profile {profile} is up to date")
         return
     build(profile, given.workers)
     subprocess.run([sys.executable, "-m", "pipelines.track"], check=False)
