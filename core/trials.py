@@ -51,7 +51,7 @@ def batched(solver: Solver, batch_axis: int | None = -1) -> Step:
 
 @functools.cache
 def compiler_problem() -> str | None:
-    """Why `torch.compile` cannot make CPU code here, or None where it can: it needs a C++ compiler and Python.h."""
+    """Why `torch.compile` cannot make CPU code here, or None where it can: it needs a C++ compiler, Python.h and openssl."""
     if os.environ.get("BILEVEL_COMPILE") == "0":
         return "BILEVEL_COMPILE=0"
     compiler = shutil.which(os.environ.get("CXX", "g++"))
@@ -59,6 +59,8 @@ def compiler_problem() -> str | None:
         return "no C++ compiler (Debian and Ubuntu: apt install g++; conda: cxx-compiler)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         return "no Python.h (Debian and Ubuntu: apt install python3-dev)"
+    if shutil.which("openssl") is None:  # with which torch hashes its precompiled headers
+        return "no openssl (Debian and Ubuntu: apt install openssl)"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "probe.cpp"
         source.write_text("#include <vector>\nint main() { return std::vector<int>{}.size(); }\n")

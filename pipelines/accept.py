@@ -31,7 +31,7 @@ from pipelines.train import train
 
 def stage_of(cell: Cell) -> str:
     """The name of a cell's training stage."""
-    home = f"pipelines/{cell.family}/dvc.yaml:train_{cell.profile}"
+    home = f"pipelines/{cell.family}/{cell.profile}/dvc.yaml:train_{cell.profile}"
     if cell.family == "denoising":
         data, method = cell.parts
         return f"{home}_{method}@{data}"
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.profile:
         use_profile(given.profile)
     profile = profile_in_use()
-    found = prepare_data(status(), profile, given.workers)
+    found = prepare_data(status(profile), profile, given.workers)
     accepted, refused = 0, 0
     for family in settings.FAMILIES:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
                 else:
                     print(f"{cell.name}: {why}; `make repro` trains it", flush=True)
                     refused += 1
-        timing = f"pipelines/{family}/dvc.yaml:time_{profile}"
+        timing = f"pipelines/{family}/{profile}/dvc.yaml:time_{profile}"
         if refused == 0 and timing in found and only_code_changed(found[timing]):
             _commit(timing)  # the same steps take the same time
     print(f"{accepted} cells settled, {refused} to be trained; now run `make repro`")

@@ -25,7 +25,7 @@ from pipelines.errors import UserError
 def locked_sources(stage: str) -> dict[str, str]:
     """The source files of a stage in DVC's lock: path -> MD5; raises UserError where the stage has no entry.
 
-    Args: stage: as DVC names it, pipelines/<family>/dvc.yaml:<name>.
+    Args: stage: as DVC names it, pipelines/<family>/<profile>/dvc.yaml:<name>.
     """
     file, _, name = stage.rpartition(":")
     entry = _lock(ROOT / Path(file).with_suffix(".lock")).get(name)

@@ -27,9 +27,9 @@ from pipelines.settings import PROFILES
 
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory")
-"""Kinds of stages that run side by side; a kind is the first word of a stage's name. What is timed is not among them, and
-what takes a second gains nothing by a DVC of its own."""
+"""Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
 KINDS = ("fetch", "corrupt", *LONG, "evaluate")
+"""Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
 READERS = ("corrupt", "train", "evaluate")
@@ -61,9 +61,11 @@ def use_profile(profile: str) -> None:
     print(f"params.yaml now says profile: {profile}")
 
 
-def status() -> dict[str, list[Any]]:
-    """DVC's word on every stage that is not up to date: {stage: changes}."""
-    done = subprocess.run([*DVC, "--wait-for-lock", "status", "--json"], capture_output=True, text=True, check=False)
+def status(profile: str) -> dict[str, list[Any]]:
+    """DVC's word on every stage of a profile, or drawn or fetched for it, that is not up to date: {stage: changes}."""
+    homes = ["dvc.yaml", "pipelines/datasets/dvc.yaml", *sorted(map(str, Path("pipelines").glob(f"*/{profile}/dvc.yaml")))]
+    command = [*DVC, "--wait-for-lock", "status", "--json", *homes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
     found: dict[str, list[Any]] = json.loads(done.stdout or "{}")
@@ -93,7 +95,7 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
 
 
 def kind_and_profile(stage: str) -> tuple[str, str]:
-    """("train", "cpu") of pipelines/denoising/dvc.yaml:train_cpu_penalty@mnist-25; the profile is "" for fetch."""
+    """("train", "cpu") of pipelines/denoising/cpu/dvc.yaml:train_cpu_penalty@mnist-25; the profile is "" for fetch."""
     words = stage.rpartition(":")[2].partition("@")[0].split("_")
     return words[0], words[1] if len(words) > 1 and words[1] in PROFILES else ""
 
@@ -195,12 +197,13 @@ def build(profile: str, workers: int) -> None:
     """Bring every result of a profile up to date."""
     # one core each, so that results do not depend on how many cells run at once
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    found = status()
+    found = status(profile)
     if not pending(found, profile):
         return
     found = prepare_data(found, profile, workers)
     work = stale(found, profile)
     side_by_side([stage for kind in LONG for stage in sorted(work[kind])], workers, "train")
+    side_by_side(sorted(work["evaluate"]), workers, "evaluate")
     done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
     if done.returncode != 0:
         raise UserError("dvc repro failed, see above; what is done is kept, run it again")
@@ -217,7 +220,7 @@ def prepare_data(found: dict[str, list[Any]], profile: str, workers: int) -> dic
         needed = needed_data(found, profile, kind)
         if needed:
             side_by_side(sorted(needed), 1 if kind == "fetch" else workers, kind)
-            found = status()
+            found = status(profile)
     return found
 
 
@@ -244,10 +247,10 @@ def main(arguments: list[str] | None = None) -> None:
         use_profile(given.profile)
     profile = profile_in_use()
     if given.status:
-        print("\n".join(to_make(status(), profile)) or f"profile {profile} is up to date")
+        print("\n".join(to_make(status(profile), profile)) or f"profile {profile} is up to date")
         return
     build(profile, given.workers)
-    subprocess.run([sys.executable, "-m", "pipelines.track"], check=False)
+    subprocess.run([sys.executable, "-m", "pipelines.track", "--profile", profile], check=False)
     print(f"profile {profile} is up to date; the report: {Path('reports').resolve() / profile / 'index.html'}")
 
 

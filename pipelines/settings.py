@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,12 +71,18 @@ def load_params(family: str) -> dict[str, Any]:
         raise UserError(f"no family {family!r}{_hint(family, FAMILIES)}; there are: {', '.join(FAMILIES)}")
     path = params_path(family)
     try:
-        # YAML 1.2, as DVC reads it: there 1e-3 is a number
-        params = YAML(typ="safe", pure=True).load(path)
+        return _parsed(path.resolve(), path.stat().st_mtime_ns)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: run this from the root of a whole clone") from error
     except YAMLError as error:
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+
+
+@functools.cache
+def _parsed(path: Path, written: int) -> dict[str, Any]:
+    """A parameter file as it stood at a time (nanoseconds): a stage asks for it several times."""
+    # YAML 1.2, as DVC reads it: there 1e-3 is a number
+    params = YAML(typ="safe", pure=True).load(path)
     if not isinstance(params, dict):
         raise UserError(f"{path} must hold a mapping")
     return params

@@ -1,7 +1,8 @@
-"""Write dvc.yaml and pipelines/<family>/dvc.yaml: `python -m pipelines.stages [--check]`.
+"""Write dvc.yaml and pipelines/<family>/<profile>/dvc.yaml: `python -m pipelines.stages [--check]`.
 
 A cell's deps are the modules it really runs, which only a program can keep true: they are read from the sources'
 imports, and the lists of cells from the family's params.yaml. Run this after adding a solver, a cell or an import.
+A file for each profile, because DVC writes the whole dvc.lock beside it anew after every stage that has run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pipelines.settings import FAMILIES, PROFILES
 from pipelines.sources import THEORY
 from pipelines.theory import complexity, entries
 
+WDIR = "../../.."
+"""The root, from pipelines/<family>/<profile>/."""
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
 MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -44,7 +47,7 @@ def trainer(family: str, profile: str, parts: list[str], matrix: dict[str, str],
     return {
         "desc": f"train {' '.join(parts)}",
         "matrix": matrix,
-        "wdir": "../..",
+        "wdir": WDIR,
         "cmd": f"python -m pipelines.train {family} {profile} {' '.join(parts)}",
         "deps": [*closure("pipelines.train", f"pipelines.{family}.run", *modules), *data],
         "params": [{f"pipelines/{family}/params.yaml": ["common", key]}],
@@ -58,7 +61,7 @@ def evaluator(family: str, profile: str, parts: list[str], matrix: dict[str, str
     return {
         "desc": f"evaluate {' '.join(parts)}",
         "matrix": matrix,
-        "wdir": "../..",
+        "wdir": WDIR,
         "cmd": f"python -m pipelines.evaluate {family} {profile} {' '.join(parts)}",
         "deps": [f"{folder}/train.json", *closure("pipelines.evaluate", f"pipelines.{family}.metrics"), *data],
         "outs": in_git(f"{folder}/metrics.json"),
@@ -69,7 +72,7 @@ def gatherers(family: str, profile: str) -> dict[str, Any]:
     """The two stages that gather a family's metrics and costs; they name every cell's file."""
     cells = ["-".join(parts) for parts in summary.names(family, profile)]
     base = f"results/{profile}/{family}"
-    common = {"wdir": "../.."}
+    common = {"wdir": WDIR}
     return {
         f"summary_{profile}": {
             "desc": f"gather the metrics of {family}",
@@ -112,7 +115,7 @@ def synthetic() -> dict[str, Any]:
         stages[f"evaluate_{profile}_ablation"] = evaluator(family, profile, parts, ablations, [])
         stages[f"time_{profile}"] = {
             "desc": "seconds of 10,000 upper iterations",
-            "wdir": "../..",
+            "wdir": WDIR,
             "cmd": f"python -m pipelines.timing {profile}",
             # the values of step sizes cost no time, so cells' settings are no deps here
             "deps": closure("pipelines.timing", *(solver_of(family, profile, "ex1", one) for one in block["methods"])),
@@ -136,7 +139,7 @@ def denoising() -> dict[str, Any]:
         stages[f"corrupt_{profile}"] = {
             "desc": "split a data set and corrupt its labels",
             "matrix": over,
-            "wdir": "../..",
+            "wdir": WDIR,
             "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
             "deps": [*closure("pipelines.corrupt"), *raw],
             "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
@@ -180,7 +183,7 @@ def theory() -> dict[str, Any]:
             own = [f"core.solvers.{solver.replace('-', '_')}" for solver in sorted(set(solvers))]
             stages[f"{name}_{profile}"] = {
                 "desc": what,
-                "wdir": "../..",
+                "wdir": WDIR,
                 "cmd": f"python -m pipelines.theory.{module} {profile}{more}",
                 "deps": closure(f"pipelines.theory.{module}", *own, *(estimators if name == "ledger" else [])),
                 "params": [{"pipelines/theory/params.yaml": ["common", part]}],
@@ -227,6 +230,12 @@ def drawing() -> dict[str, Any]:
     return stages
 
 
+def by_profile(stages: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A family's stages by the profile that stands second in their names."""
+    parts = {profile: {name: one for name, one in stages.items() if name.split("_")[1] == profile} for profile in PROFILES}
+    return {profile: some for profile, some in parts.items() if some}
+
+
 def text(stages: dict[str, Any], variables: list[str]) -> str:
     """A dvc.yaml."""
     writer = YAML()
@@ -244,14 +253,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, fail where a file is out of date")
     given = parser.parse_args(arguments)
     files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
-    for family, build in {"synthetic": synthetic, "denoising": denoising}.items():
-        files[Path("pipelines") / family / "dvc.yaml"] = text(build(), ["params.yaml"])
-    files[Path("pipelines/theory/dvc.yaml")] = text(theory(), [])
+    for family, build in {"synthetic": synthetic, "denoising": denoising, "theory": theory}.items():
+        home = Path("pipelines") / family
+        variables = ["../params.yaml"] if family in FAMILIES else []
+        files |= {home / profile / "dvc.yaml": text(some, variables) for profile, some in by_profile(build()).items()}
     for path, wanted in files.items():
         if given.check and (not path.exists() or path.read_text() != wanted):
             raise UserError(f"{path} is out of date: run `python -m pipelines.stages` and commit it")
         if not given.check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(wanted)
+    for left in set(Path("pipelines").glob("*/*/dvc.yaml")) - set(files):  # a profile that is no longer in params.yaml
+        if given.check:
+            raise UserError(f"{left} is of no profile: run `python -m pipelines.stages` and commit it")
+        left.unlink()
+        left.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _profiles(family: str) -> list[str]:

@@ -1,15 +1,16 @@
-"""Import what is recorded into MLflow: `python -m pipelines.track`.
+"""Import what is recorded into MLflow: `python -m pipelines.track [--profile NAME]`.
 
 A cell whose run was not followed live (it came with the clone, or DVC restored it) gets its runs here;
-evaluated metrics and drawn figures are added to the runs there are. What is in MLflow already is left alone.
+evaluated metrics and drawn figures are added to the runs there are. What is in MLflow already is left alone. Without a
+profile all of them are imported, as `make ui` does; `make repro` imports the one it builds, since another may take a minute.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from pipelines import runs, tracking
-from pipelines.errors import UserError, run
+from pipelines.errors import run
 from pipelines.records import RESULTS, read_json, sha256_of_file
+from pipelines.settings import PROFILES
 
 REPORTS = Path("reports")
 _OF_FIGURES = {
@@ -62,13 +64,13 @@ class Job(NamedTuple):
     files: tuple[Path, ...] = ()
 
 
-def import_records() -> Counts:
-    """Bring MLflow up to date with results/ and reports/.
+def import_records(profile: str = "*") -> Counts:
+    """Bring MLflow up to date with results/ and reports/, of one profile or of all.
 
     Raises: UserError where the database cannot be used or a record is no JSON.
     """
     with tracking.explained():
-        jobs = list(_jobs())
+        jobs = list(_jobs(profile))
         if not jobs:
             return Counts(0, 0, 0)
         if (known := _known_by_file()) is not None and not _open_jobs(jobs, known):
@@ -88,15 +90,15 @@ def import_records() -> Counts:
     return Counts(made, updated, len(jobs) - made - updated)
 
 
-def _jobs() -> Iterator[Job]:
-    """All that is recorded or drawn."""
-    for path in sorted(RESULTS.glob("*/*/*/train.json")):
+def _jobs(profile: str) -> Iterator[Job]:
+    """All that is recorded or drawn; `profile` may be a pattern."""
+    for path in sorted(RESULTS.glob(f"{profile}/*/*/train.json")):
         beside = path.with_name("metrics.json")
         mark = sha256_of_file(beside) if beside.exists() else None
         yield Job("cell", sha256_of_file(path), path.parent, mark)
-    for path in sorted({*RESULTS.glob("*/*/tim*.json"), *RESULTS.glob("*/*/*/tim*.json")}):
+    for path in sorted({*RESULTS.glob(f"{profile}/*/tim*.json"), *RESULTS.glob(f"{profile}/*/*/tim*.json")}):
         yield Job("timing", sha256_of_file(path), path)
-    for folder in sorted(REPORTS.glob("*/figures")):
+    for folder in sorted(REPORTS.glob(f"{profile}/figures")):
         drawn: dict[str, list[Path]] = {}
         for file in sorted(folder.glob("*.png")):
             drawn.setdefault(_experiment_of_figure(file.stem), []).append(file)
@@ -247,17 +249,15 @@ _NO_METRICS = ("seed", "T", "trial", "status", "iterations")
 _ACTIONS = {"cell": _cell, "timing": _timing, "figures": _figures}
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
-    if len(sys.argv) > 1:
-        print(__doc__)
-        if sys.argv[1] not in ("-h", "--help"):
-            raise UserError(f"python -m pipelines.track takes no arguments, not {' '.join(sys.argv[1:])}")
-        return
+    parser = argparse.ArgumentParser(prog="python -m pipelines.track", description=__doc__)
+    parser.add_argument("--profile", default="*", choices=PROFILES, help="import its records alone")
+    given = parser.parse_args(arguments)
     if not tracking.enabled():
         print("MLflow: tracking is off (BILEVEL_TRACKING=0)")
         return
-    counts = import_records()
+    counts = import_records(given.profile)
     print(counts.line)
 
 

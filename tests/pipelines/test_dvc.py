@@ -15,18 +15,18 @@ import pytest
 import small_project
 from small_project import ROOT, begun, change, done, status, until
 
-FAMILIES = ("pipelines/synthetic/dvc.yaml", "pipelines/denoising/dvc.yaml")
+FAMILIES = ("pipelines/synthetic/embedded/dvc.yaml", "pipelines/denoising/embedded/dvc.yaml")
 PRODUCTS = "core/products.py"
 TRAINED = {
-    "pipelines/synthetic/dvc.yaml:train_embedded_gd@ex1-released",
-    "pipelines/synthetic/dvc.yaml:train_embedded_gd@ex3-released",
-    "pipelines/synthetic/dvc.yaml:train_embedded_penalty@ex1-released",
-    "pipelines/synthetic/dvc.yaml:train_embedded_penalty@ex3-released",
-    "pipelines/synthetic/dvc.yaml:train_embedded_ablation@lambda0-released",
-    "pipelines/denoising/dvc.yaml:train_embedded_oracle@digits-25",
-    "pipelines/denoising/dvc.yaml:train_embedded_penalty@digits-25",
+    "pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex1-released",
+    "pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex3-released",
+    "pipelines/synthetic/embedded/dvc.yaml:train_embedded_penalty@ex1-released",
+    "pipelines/synthetic/embedded/dvc.yaml:train_embedded_penalty@ex3-released",
+    "pipelines/synthetic/embedded/dvc.yaml:train_embedded_ablation@lambda0-released",
+    "pipelines/denoising/embedded/dvc.yaml:train_embedded_oracle@digits-25",
+    "pipelines/denoising/embedded/dvc.yaml:train_embedded_penalty@digits-25",
 }
-PENALTY = "pipelines/denoising/dvc.yaml:train_embedded_penalty@digits-25"
+PENALTY = "pipelines/denoising/embedded/dvc.yaml:train_embedded_penalty@digits-25"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_one_cell_retrains_for_one_setting(project: Path) -> None:
     before = dates(project)
     change(project, "pipelines/synthetic/params.yaml", "ex3:\n      gd: {solver: gd, settings: {upper_step_size: 1e-3",
            "ex3:\n      gd: {solver: gd, settings: {upper_step_size: 2e-3")  # fmt: skip
-    assert set(status(project, *FAMILIES)) == {"pipelines/synthetic/dvc.yaml:train_embedded_gd@ex3-released"}
+    assert set(status(project, *FAMILIES)) == {"pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex3-released"}
     said = done(project, "-m", "dvc", "repro", *FAMILIES)
     ran = [line.split("'")[1].rpartition(":")[2] for line in said.splitlines() if line.startswith("Running stage")]
     assert ran == [
@@ -87,7 +87,7 @@ def test_a_comment_is_accepted_and_a_constant_is_not(project: Path) -> None:
     with (project / PRODUCTS).open("a") as file:
         file.write("# a comment\n")
     found = status(project, *FAMILIES)
-    timing = "pipelines/synthetic/dvc.yaml:time_embedded"
+    timing = "pipelines/synthetic/embedded/dvc.yaml:time_embedded"
     assert set(found) == TRAINED | {timing}
     said = done(project, "-m", "pipelines.accept")
     assert f"{len(TRAINED)} cells settled, 0 to be trained" in said
@@ -185,7 +185,7 @@ def test_the_committed_profile(committed: Path) -> None:
     new = head[:start] + head[start:].replace("lower_step_size: ", "lower_step_size: 1", 1)
     params.write_text(text.replace(head, new))
     drawn = {"tables@cpu", "figures@cpu", "pages@cpu"}
-    assert changed(committed) == {"pipelines/denoising/dvc.yaml:train_cpu_penalty@mnist-25"} | drawn
+    assert changed(committed) == {"pipelines/denoising/cpu/dvc.yaml:train_cpu_penalty@mnist-25"} | drawn
     params.write_text(text)
 
 
@@ -197,13 +197,13 @@ def test_missing_data_is_made_for_one_stale_cell(committed: Path) -> None:
     start = text.index("      val-only:", cells)
     params.write_text(text[:start] + text[start:].replace("lower_step_size: ", "lower_step_size: 1", 1))
     asked = (
-        "import json; from pipelines import repro; found = repro.status();"
+        "import json; from pipelines import repro; found = repro.status('cpu');"
         "print(json.dumps([repro.needed_data(found, 'cpu', 'fetch'), repro.needed_data(found, 'cpu', 'corrupt'),"
         " repro.stale(found, 'cpu')['train']]))"
     )
     fetch, corrupt, train = json.loads(done(committed, "-c", asked).splitlines()[-1])
     params.write_text(text)
-    home = "pipelines/denoising/dvc.yaml:"
+    home = "pipelines/denoising/cpu/dvc.yaml:"
     assert fetch == ["pipelines/datasets/dvc.yaml:fetch_mnist"]
     assert f"{home}corrupt_cpu@mnist-25" in corrupt
     assert train == [f"{home}train_cpu_val-only@mnist-25"]

@@ -12,7 +12,17 @@ import pytest
 from pipelines import accept, repro
 from pipelines.errors import UserError
 
-D, S = "pipelines/denoising/dvc.yaml:", "pipelines/synthetic/dvc.yaml:"
+
+def d(stage: str) -> str:
+    """The address of a denoising stage."""
+    return f"pipelines/denoising/{stage.partition('@')[0].split('_')[1]}/dvc.yaml:{stage}"
+
+
+def s(stage: str) -> str:
+    """The address of a synthetic stage."""
+    return f"pipelines/synthetic/{stage.partition('@')[0].split('_')[1]}/dvc.yaml:{stage}"
+
+
 CODE = {"changed deps": {"core/products.py": "modified"}}
 NO_DATA = {"changed deps": {"data/prepared/cpu/mnist-25/train.npz": "deleted"}}
 NOT_CACHED = {"changed outs": {"data/raw/mnist/train-images-idx3-ubyte": "not in cache"}}
@@ -22,10 +32,10 @@ NO_RECORD = {"changed outs": {"results/cpu/denoising/mnist-25-penalty/train.json
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
-        (f"{D}train_cpu_penalty@mnist-25", ("train", "cpu")),
-        (f"{D}train_paper_val-only@mnist-25", ("train", "paper")),
-        (f"{D}corrupt_embedded@digits-25", ("corrupt", "embedded")),
-        (f"{S}evaluate_cpu@ex1-gd-described", ("evaluate", "cpu")),
+        (d("train_cpu_penalty@mnist-25"), ("train", "cpu")),
+        (d("train_paper_val-only@mnist-25"), ("train", "paper")),
+        (d("corrupt_embedded@digits-25"), ("corrupt", "embedded")),
+        (s("evaluate_cpu@ex1-gd-described"), ("evaluate", "cpu")),
         ("pipelines/datasets/dvc.yaml:fetch_mnist", ("fetch", "")),
         ("tables@cpu", ("tables", "")),
     ],
@@ -36,8 +46,8 @@ def test_kind_and_profile(stage: str, expected: tuple[str, str]) -> None:
 
 def test_missing_data_alone_makes_nothing_stale() -> None:
     found: dict[str, list[Any]] = {
-        f"{D}train_cpu_oracle@mnist-25": [NO_DATA],
-        f"{D}corrupt_cpu@mnist-25": [NO_DATA, NOT_CACHED],
+        d("train_cpu_oracle@mnist-25"): [NO_DATA],
+        d("corrupt_cpu@mnist-25"): [NO_DATA, NOT_CACHED],
         "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
     }
     assert not any(repro.stale(found, "cpu").values())
@@ -49,27 +59,27 @@ def test_missing_data_alone_makes_nothing_stale() -> None:
 def test_one_stale_cell_needs_its_data(change: Any) -> None:
     fetch = "pipelines/datasets/dvc.yaml:fetch_mnist"
     found: dict[str, list[Any]] = {
-        f"{D}train_cpu_penalty@mnist-25": [change, NO_DATA],
-        f"{D}train_cpu_oracle@mnist-25": [NO_DATA],
-        f"{D}train_paper_oracle@mnist-25": [CODE],
-        f"{D}corrupt_cpu@mnist-25": [NOT_CACHED],
-        f"{D}corrupt_paper@mnist-25": [NOT_CACHED],
+        d("train_cpu_penalty@mnist-25"): [change, NO_DATA],
+        d("train_cpu_oracle@mnist-25"): [NO_DATA],
+        d("train_paper_oracle@mnist-25"): [CODE],
+        d("corrupt_cpu@mnist-25"): [NOT_CACHED],
+        d("corrupt_paper@mnist-25"): [NOT_CACHED],
         fetch: [NOT_CACHED],
     }
-    assert repro.stale(found, "cpu")["train"] == [f"{D}train_cpu_penalty@mnist-25"]
+    assert repro.stale(found, "cpu")["train"] == [d("train_cpu_penalty@mnist-25")]
     assert repro.needed_data(found, "cpu", "fetch") == [fetch]
-    assert repro.needed_data(found, "cpu", "corrupt") == [f"{D}corrupt_cpu@mnist-25"]
+    assert repro.needed_data(found, "cpu", "corrupt") == [d("corrupt_cpu@mnist-25")]
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         ({}, False),
-        ({f"{S}train_paper_gd@ex1-described": [CODE], f"{D}train_cpu_oracle@mnist-25": [NO_DATA]}, False),
+        ({s("train_paper_gd@ex1-described"): [CODE], d("train_cpu_oracle@mnist-25"): [NO_DATA]}, False),
         ({"pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED]}, False),
-        ({f"{S}train_cpu_gd@ex1-described": [CODE]}, True),
+        ({s("train_cpu_gd@ex1-described"): [CODE]}, True),
         ({"tables@cpu": [{"changed outs": {"reports/cpu/tables": "deleted"}}]}, True),
-        ({"pipelines/theory/dvc.yaml:timings_cpu": ["changed command"]}, True),
+        ({"pipelines/theory/cpu/dvc.yaml:timings_cpu": ["changed command"]}, True),
     ],
 )
 def test_what_is_pending(found: dict[str, list[Any]], expected: bool) -> None:
@@ -78,8 +88,8 @@ def test_what_is_pending(found: dict[str, list[Any]], expected: bool) -> None:
 
 def test_a_stale_synthetic_cell_needs_no_data() -> None:
     found: dict[str, list[Any]] = {
-        f"{S}train_cpu_gd@ex1-released": [CODE],
-        f"{D}corrupt_cpu@mnist-25": [NOT_CACHED],
+        s("train_cpu_gd@ex1-released"): [CODE],
+        d("corrupt_cpu@mnist-25"): [NOT_CACHED],
         "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
     }
     assert repro.needed_data(found, "cpu", "fetch") == []
@@ -88,12 +98,12 @@ def test_a_stale_synthetic_cell_needs_no_data() -> None:
 
 def test_embedded_fetches_nothing() -> None:
     found: dict[str, list[Any]] = {
-        f"{D}train_embedded_oracle@digits-25": [CODE],
-        f"{D}corrupt_embedded@digits-25": [NOT_CACHED],
+        d("train_embedded_oracle@digits-25"): [CODE],
+        d("corrupt_embedded@digits-25"): [NOT_CACHED],
         "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
     }
     assert repro.needed_data(found, "embedded", "fetch") == []
-    assert repro.needed_data(found, "embedded", "corrupt") == [f"{D}corrupt_embedded@digits-25"]
+    assert repro.needed_data(found, "embedded", "corrupt") == [d("corrupt_embedded@digits-25")]
 
 
 @pytest.mark.parametrize(

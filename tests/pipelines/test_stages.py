@@ -34,7 +34,19 @@ def test_check_fails_where_a_solver_imports_more(tmp_path: Path) -> None:
     solver.write_text(solver.read_text() + "\nimport core.linear.cg  # noqa\n")
     ended = call(project, "-m", "pipelines.stages", "--check")
     assert ended.returncode == 2
-    assert "pipelines/synthetic/dvc.yaml is out of date: run `python -m pipelines.stages`" in ended.stderr
+    assert "pipelines/synthetic/embedded/dvc.yaml is out of date: run `python -m pipelines.stages`" in ended.stderr
+
+
+def test_a_profile_that_is_gone_leaves_no_stages(project: Path) -> None:
+    left = project / "pipelines/denoising/paper/dvc.yaml"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("stages: {}\n")
+    ended = call(project, "-m", "pipelines.stages", "--check")
+    assert ended.returncode == 2
+    assert "pipelines/denoising/paper/dvc.yaml is of no profile" in ended.stderr
+    done(project, "-m", "pipelines.stages")
+    assert not left.exists()
+    done(project, "-m", "pipelines.stages", "--check")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +69,7 @@ def test_a_cell_depends_on_the_modules_it_runs(project: Path, stage: str, cell: 
     ran = set(json.loads(done(project, "-c", RUNS, json.dumps(cell)).splitlines()[-1]))
     exempt = {path.as_posix() for path in map(closure.path_of, closure.EXEMPT) if path is not None}
     full = {name for name in ran - exempt if (project / name).stat().st_size > 0}
-    listed = YAML(typ="safe").load(project / f"pipelines/{cell[0]}/dvc.yaml")["stages"][stage]["deps"]
+    listed = YAML(typ="safe").load(project / f"pipelines/{cell[0]}/{cell[1]}/dvc.yaml")["stages"][stage]["deps"]
     code = {name for name in listed if name.endswith(".py")}
     # what only exempt modules load (pipelines.runs, say) is exempt too
     assert code - full == set()
@@ -67,8 +79,8 @@ def test_a_cell_depends_on_the_modules_it_runs(project: Path, stage: str, cell: 
 
 @pytest.mark.parametrize("family", settings.FAMILIES)
 def test_summaries_name_every_cell(family: str) -> None:
-    written = YAML(typ="safe").load(ROOT / f"pipelines/{family}/dvc.yaml")["stages"]
     for profile in settings.PROFILES:
+        written = YAML(typ="safe").load(ROOT / f"pipelines/{family}/{profile}/dvc.yaml")["stages"]
         cells = {"-".join(parts) for parts in summary.names(family, profile)}
         for stage, file in ((f"summary_{profile}", "metrics.json"), (f"costs_{profile}", "run.json")):
             deps = {name for name in written[stage]["deps"] if name.endswith(file)}
@@ -76,6 +88,6 @@ def test_summaries_name_every_cell(family: str) -> None:
 
 
 def test_every_stage_says_what_it_does() -> None:
-    for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")]:
+    for path in [ROOT / "dvc.yaml", *ROOT.glob("pipelines/**/dvc.yaml")]:
         for name, stage in YAML(typ="safe").load(path)["stages"].items():
             assert stage.get("desc"), f"{path}: {name}"

@@ -460,15 +460,19 @@ def test_a_deleted_database_is_rebuilt(
     assert shape() == WHOLE
 
 
-def test_the_command(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["track"])
-    track.main()
+def test_the_command(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    track.main([])
     assert capsys.readouterr().out == "MLflow: 0 runs made, 0 updated, 0 up to date\n"
     monkeypatch.setenv("BILEVEL_TRACKING", "0")
-    track.main()
+    track.main([])
     assert "off" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["track", "--all"])
-    with pytest.raises(UserError, match="--all"):
-        track.main()
+    with pytest.raises(SystemExit):
+        track.main(["--profile", "gpu"])
+    assert "invalid choice: 'gpu'" in capsys.readouterr().err
+
+
+def test_one_profile_is_imported(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, Work())
+    assert track.import_records("cpu") == (0, 0, 0)
+    assert track.import_records("embedded") == (1, 0, 0)
+    assert track.import_records() == (0, 0, 1)
