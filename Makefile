@@ -18,7 +18,7 @@ help:
 	@echo "make report     redraw tables, figures and pages; trains nothing"
 	@echo "make accept     settle cells that an edit of code made stale without changing their numbers"
 	@echo "make ui         MLflow on http://127.0.0.1:$(PORT)"
-	@echo "make stages     write pipelines/*/dvc.yaml anew, after adding a solver or a cell"
+	@echo "make stages     write the dvc.yaml files anew, after adding a solver or a cell"
 	@echo "make lint       ruff and mypy"
 
 repro: $(READY)

@@ -12,18 +12,22 @@ from pipelines.settings import Cell
 if TYPE_CHECKING:  # evaluation needs the names of cells, not torch
     import torch
 
-PARTS = {"synthetic": 3, "denoising": 2}
-"""How many parts name a cell: (example, method, preset) and (data, method)."""
+PARTS = {"synthetic": ("example", "method", "preset"), "denoising": ("data", "method")}
+"""What names a cell, outermost first."""
 
 
 def cell(family: str, profile: str, parts: tuple[str, ...]) -> Cell:
     """The settings of a cell, after a check that it exists; raises UserError naming what there is."""
     known = settings.profile_params(family, profile)
     expected = PARTS[family]
-    if len(parts) != expected:
-        raise UserError(f"a cell of {family} is named by {expected} parts, not {len(parts)}: {' '.join(parts)}")
-    if expected == 3 and parts[2] not in known["presets"]:
-        raise UserError(f"no preset {parts[2]!r} in {profile}; there are: {', '.join(known['presets'])}")
+    if len(parts) != len(expected):
+        first = next(iter(known["cells"]))
+        raise UserError(
+            f"a cell of {family} is named by {', '.join(expected)}, not by {' '.join(parts)!r};"
+            f" for instance {' '.join((first, next(iter(known['cells'][first])), *known.get('presets', [])[:1]))}"
+        )
+    if "preset" in expected and parts[-1] not in known["presets"]:
+        raise UserError(f"no preset {parts[-1]!r} in {profile}; there are: {', '.join(known['presets'])}")
     return settings.cell(family, profile, *parts)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipelines.errors import UserError, run
-from pipelines.settings import PROFILES
+from pipelines.settings import PROFILES, hint
 
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory")
@@ -48,7 +48,7 @@ def profile_in_use() -> str:
 def checked(profile: str) -> str:
     """A profile's name; raises UserError for an unknown one."""
     if profile not in PROFILES:
-        raise UserError(f"no profile {profile!r}; there are: {', '.join(PROFILES)}")
+        raise UserError(f"no profile {profile!r}{hint(profile, PROFILES)}; there are: {', '.join(PROFILES)}")
     return profile
 
 

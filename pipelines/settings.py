@@ -68,7 +68,7 @@ def params_path(family: str) -> Path:
 def load_params(family: str) -> dict[str, Any]:
     """A family's parameters; raises UserError for an unknown family, a missing or an invalid file."""
     if family not in FAMILIES:
-        raise UserError(f"no family {family!r}{_hint(family, FAMILIES)}; there are: {', '.join(FAMILIES)}")
+        raise UserError(f"no family {family!r}{hint(family, FAMILIES)}; there are: {', '.join(FAMILIES)}")
     path = params_path(family)
     try:
         return _parsed(path.resolve(), path.stat().st_mtime_ns)
@@ -93,7 +93,7 @@ def profile_params(family: str, profile: str) -> dict[str, Any]:
     params = load_params(family)
     if profile not in PROFILES or profile not in params:
         known = [name for name in PROFILES if name in params]
-        raise UserError(f"no profile {profile!r}{_hint(profile, known)}; there are: {', '.join(known)}")
+        raise UserError(f"no profile {profile!r}{hint(profile, known)}; there are: {', '.join(known)}")
     block: dict[str, Any] = params[profile]
     return block
 
@@ -109,12 +109,13 @@ def cell(family: str, profile: str, *parts: str, depth: int = 2) -> Cell:
     for part in parts[:depth]:
         if not isinstance(block, Mapping) or part not in block:
             known = list(map(str, block)) if isinstance(block, Mapping) else []
-            raise UserError(f"{place} has no {part!r}{_hint(part, known)}; there are: {', '.join(known)}")
+            raise UserError(f"{place} has no {part!r}{hint(part, known)}; there are: {', '.join(known)}")
         block = block[part]
         place = f"{place}.{part}"
     return Cell(family, profile, parts, block, load_params(family)["common"])
 
 
-def _hint(word: str, known: Any) -> str:
+def hint(word: str, known: Any) -> str:
+    """ (did you mean ...?) for a word that is nearly one of those known, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
