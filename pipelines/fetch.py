@@ -1,7 +1,8 @@
 """Fetch data sets: `python -m pipelines.fetch mnist`; `--list` shows the known ones, `--check` verifies.
 
-Writes data/raw/<data set>/<file>, uncompressed, and only what is missing or wrong. `BILEVEL_MIRROR` may name
-a folder or an http(s) address to look in first; where the bytes come from does not change them.
+Writes data/raw/<data set>/<file>, uncompressed, an archive as one tar, and only what is missing or wrong. `BILEVEL_MIRROR`
+may name a folder or an http(s) address to look in first, data/mirror what was put there by hand; where the bytes come from
+does not change them.
 """
 
 from __future__ import annotations
@@ -28,22 +29,34 @@ def fetch(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> None:
     print(f"{entry.title}. Terms: {entry.licence}. Cite: {entry.citation}.")
 
 
-def state(entry: DataSet, raw: Path = RAW) -> str:
-    """One word or two for the whole: 'complete', 'missing', 'in part', or 'wrong' where any file is wrong."""
+def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
+    """A word or two for the whole: 'complete', 'in part', 'wrong' where any file is wrong, else 'missing' and how to get it.
+
+    That is '(mirror)' where the folder of a mirror, or data/mirror, has all of it; '(download)' where it has an address;
+    '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is named.
+    """
     states = {file.state(raw / entry.name) for file in entry.files}
     if "wrong" in states:
         return "wrong"
     if states == {"right"}:
         return "complete"
-    return "missing" if states == {"missing"} else "in part"
+    if states != {"missing"}:
+        return "in part"
+    if all(any(Path(one).is_file() for one in download.sources(entry, file, mirror)) for file in entry.files):
+        return "missing (mirror)"
+    if entry.addresses or (mirror and download.is_address(mirror)):
+        return "missing (download)"
+    return "missing (not in this mirror)" if mirror else "missing (by hand)"
 
 
-def listing(raw: Path = RAW) -> str:
-    """A line for each known data set: name, size uncompressed, state, title."""
-    rows = [f"{'name':<12} {'size':>9}  {'state':<9} what it is"]
+def listing(raw: Path = RAW, mirror: str | None = None) -> str:
+    """A line for each known data set: name, size uncompressed, state, title; "<" before a size that is a bound."""
+    rows = [("name", "size", "state", "what it is")]
     for entry in DATA_SETS.values():
-        rows.append(f"{entry.name:<12} {entry.size / 1e6:>6.1f} MB  {state(entry, raw):<9} {entry.title}")
-    return "\n".join(rows)
+        bound = "<" if any(file.at_most for file in entry.files) else ""
+        rows.append((entry.name, f"{bound}{entry.size / 1e6:.1f} MB", state(entry, raw, mirror), entry.title))
+    name, size, found, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(f"{row[0]:<{name}} {row[1]:>{size}}  {row[2]:<{found}} {row[3]}" for row in rows)
 
 
 def check(entries: Sequence[DataSet], raw: Path = RAW) -> None:
@@ -71,16 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     entries = [data_set(name) for name in options.names]
+    mirror = os.environ.get(download.MIRROR)
     if options.list:
-        print(listing())
+        print(listing(mirror=mirror))
     elif options.check:
-        present = [entry for entry in DATA_SETS.values() if state(entry) != "missing"]
+        present = [entry for entry in DATA_SETS.values() if not state(entry).startswith("missing")]
         if not (entries or present):
             print(f"nothing was fetched into {RAW} yet")
         check(entries or present)
     elif entries:
         for entry in entries:
-            fetch(entry, mirror=os.environ.get(download.MIRROR))
+            fetch(entry, mirror=mirror)
     else:
         raise UserError(f"name a data set to fetch: {', '.join(sorted(DATA_SETS))}")
 

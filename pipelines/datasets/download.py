@@ -2,7 +2,7 @@
 
 A file appears under its name only when its content is right: it is brought into a temporary folder beside its
 place, checked, then renamed, which the file system does in one step. Whatever interrupts this leaves no wrong
-file.
+file. Of two processes that want the same data set, one waits for the other.
 
 HTTP is pooch's. A transfer that breaks off is resumed within the call, never later: the next source may wrap
 the same content differently, and the halves of two wrappings make no file.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import zlib
@@ -20,7 +21,10 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 
-from pipelines.datasets.registry import DataSet, File
+from filelock import FileLock, Timeout
+
+from pipelines.datasets import archives
+from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
 from pipelines.errors import UserError
 
 MIRROR = "BILEVEL_MIRROR"
@@ -33,6 +37,7 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
 _CHUNK = 1 << 20  # bytes
+_SCRATCH = ".fetching-"
 
 
 class SourceError(Exception):
@@ -40,13 +45,15 @@ class SourceError(Exception):
 
 
 def sources(entry: DataSet, file: File, mirror: str | None) -> list[str]:
-    """Where to look for a file, in this order: paths and http(s) addresses; a `mirror` comes first."""
-    official = [address + file.remote for address in entry.addresses]
-    if not mirror:
-        return official
-    if is_address(mirror):
-        return [f"{mirror.rstrip('/')}/{entry.name}/{file.remote}", *official]
-    return [str(Path(mirror).expanduser() / entry.name / file.remote), *official]
+    """Where to look for a file, in this order: paths and http(s) addresses; a `mirror`, then what was put there by hand."""
+    found = [address + file.remote for address in entry.addresses]
+    by_hand = BY_HAND / entry.name / file.remote
+    if by_hand.exists():
+        found.insert(0, str(by_hand))
+    if mirror:
+        beside = f"{mirror.rstrip('/')}/{entry.name}/{file.remote}"
+        found.insert(0, beside if is_address(mirror) else str(Path(mirror).expanduser() / entry.name / file.remote))
+    return found
 
 
 def is_address(source: str) -> bool:
@@ -73,12 +80,35 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
+    with _locked(folder):
+        if file.state(folder) == "right":  # another process has brought it meanwhile
+            return None
+        for left in folder.glob(_SCRATCH + "*"):  # of a process that was killed: nobody else is here
+            shutil.rmtree(left)
+        return _fetch(entry, file, folder, mirror)
+
+
+def _locked(folder: Path) -> FileLock:
+    """A lock on a data set's folder, beside it; says so where it has to wait."""
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+        lock.release()
+    except Timeout:
+        print(f"another process fetches into {folder}: waiting for it", file=sys.stderr)
+    return lock
+
+
+def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
+    """Bring a file from the first source that has the right one; where it came from."""
     refusals = []
     for source in sources(entry, file, mirror):
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as scratch:
             content = Path(scratch) / file.name
             try:
                 _bring(source, file, content)
+                if file.is_recorded:
+                    _record(file, folder, content)
             except SourceError as error:
                 refusals.append(f"{source}: {error}")
                 continue
@@ -86,21 +116,72 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         for refusal in refusals:
             print(f"{entry.name}/{file.name} was not to be had from {refusal}", file=sys.stderr)
         return source
-    raise UserError(
-        f"{entry.name}/{file.name} could not be fetched. Tried: {'; '.join(refusals)}. "
-        f"Mend: connect to the network, or set {MIRROR} to a folder or an http(s) address that holds "
-        f"{entry.name}/{file.remote}, then run `{entry.command}` again"
+    raise UserError(_not_found(entry, file, refusals))
+
+
+def _not_found(entry: DataSet, file: File, refusals: list[str]) -> str:
+    tried = f" Tried: {'; '.join(refusals)}." if refusals else ""
+    offered = "connect to the network, or " if entry.addresses else ""
+    where = f" ({entry.by_hand})" if entry.by_hand else ""
+    return (
+        f"{entry.name}/{file.name} could not be fetched.{tried} "
+        f"Mend: {offered}put {file.remote}{where} at {BY_HAND / entry.name / file.remote}, or set {MIRROR} to a folder or "
+        f"an http(s) address that holds {entry.name}/{file.remote}, then run `{entry.command}` again"
     )
+
+
+def _record(file: File, folder: Path, content: Path) -> None:
+    """Record the SHA-256 of what is about to appear in `folder`.
+
+    Raises:
+        SourceError: no sum was ever published, and an earlier copy, trusted and recorded, was another.
+        OSError: the record cannot be written.
+    """
+    found, earlier = sha256_of(content), file.recorded(folder)
+    if not file.is_published:
+        if earlier and earlier != found:
+            raise SourceError(
+                f"its content has SHA-256 {found}, the copy trusted first had {earlier}: where the change is meant, delete "
+                f"{file.record(folder)}"
+            )
+        if not earlier:
+            print(
+                f"no sum of {file.remote} was ever published, so nothing shows that this copy is the right one. It has "
+                f"SHA-256 {found}, which is trusted and recorded in {file.record(folder)}",
+                file=sys.stderr,
+            )
+    write_record(file, folder, found)
 
 
 def _bring(source: str, file: File, content: Path) -> None:
     """Write the right content of `file` to `content`; raises SourceError where `source` has it not."""
-    if not is_address(source):
-        _unwrap(Path(source), file, content)
-        return
-    wrapped = content.with_name(content.name + ".wrapped")
-    _transfer(source, wrapped)
-    _unwrap(wrapped, file, content)
+    if is_address(source):
+        wrapped = content.with_name(content.name + ".wrapped")
+        _transfer(source, wrapped)
+    else:
+        wrapped = Path(source)
+    if file.wrapping == "archive":
+        _pack(wrapped, file, content)
+    else:
+        _unwrap(wrapped, file, content)
+
+
+def _pack(source: Path, file: File, content: Path) -> None:
+    """Write the members of an archive to `content`, a tar; raises as `_unwrap` does."""
+    if not source.is_file():
+        raise SourceError("No such file or directory")
+    try:
+        listing = archives.pack(source, content, file)
+    except archives.ArchiveError as error:
+        raise SourceError(f"{error}: replace that copy") from error
+    wrong = listing.differences(dict(file.members))
+    if file.sha256 and listing.fingerprint != file.sha256:
+        wrong.append(
+            f"{len(listing.sha256)} members of {listing.size} bytes whose listing has SHA-256 {listing.fingerprint}, "
+            f"expected {file.sha256} ({file.size} bytes)"
+        )
+    if wrong or not listing.sha256:
+        raise SourceError(f"wrong content, {'; '.join(wrong) or 'no member that belongs to it'}: replace that copy")
 
 
 def _transfer(address: str, target: Path) -> None:
@@ -167,10 +248,11 @@ def _unwrap(source: Path, file: File, content: Path) -> None:
             digest.update(chunk)
             size += len(chunk)
             target.write(chunk)
-    if broken or digest.hexdigest() != file.sha256:
+    if broken or size > file.size or not digest.hexdigest().startswith(file.sha256):
+        expected = f"{file.sha256 or 'any'} ({'at most ' if file.at_most else ''}{file.size} bytes)"
         raise SourceError(
             f"wrong content, SHA-256 uncompressed {digest.hexdigest()} ({size} bytes{broken}), "
-            f"expected {file.sha256} ({file.size} bytes): replace that copy"
+            f"expected {expected}: replace that copy"
         )
 
 

@@ -1,26 +1,39 @@
 """The manifest: which files a data set is made of, where they come from, and how a right one is known.
 
-A right file is known by the size and SHA-256 of its UNCOMPRESSED content: the same content is wrapped
-differently by different mirrors (gzip stores a level and a time), and only the content enters a computation.
+manifest.yaml is the manifest of all data sets; nothing else names their files or addresses. A right file is known by its
+UNCOMPRESSED content: the same content is wrapped differently by different mirrors (gzip stores a level and a time, a zip
+its own order), and only the content enters a computation.
 
-A further data set is a further entry of `DATA_SETS`; nothing else in this package names its files or
-addresses.
+Three ways of knowing it. The SHA-256 of a file is compared with the manifest's. An archive is compared when it is fetched,
+by its members (`pipelines.datasets.archives`), then kept as one tar, whose own SHA-256 is recorded beside it. Where nobody
+ever published a sum, the first copy is trusted, and recorded likewise: a later one must be the same. MD5 and short sums,
+where there is nothing better, guard against accidents and not against malice.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
+
+import yaml
 
 from pipelines.errors import UserError
 
 RAW = Path("data/raw")
 """Where fetched data lies, from the project's root: data/raw/<data set>/<file>. Never edited."""
 
+BY_HAND = Path("data/mirror")
+"""Where a file may be put by hand, from the project's root: data/mirror/<data set>/<remote file>."""
+
+MANIFEST = Path(__file__).with_name("manifest.yaml")
+
 State = Literal["right", "wrong", "missing"]
 _CHUNK = 1 << 20  # bytes
+_SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -28,27 +41,55 @@ class File:
     """One file of a data set.
 
     Attributes:
-        name: its name under data/raw/<data set>/, uncompressed.
+        name: its name under data/raw/<data set>/, uncompressed; an archive becomes a plain tar.
         remote: its name at the official addresses, and under <mirror>/<data set>/.
-        size: bytes of the uncompressed content.
-        sha256: of the uncompressed content, 64 hexadecimal digits.
+        size: bytes of the uncompressed content; of an archive, of the members that are kept.
+        sha256: of the uncompressed content; of an archive, of the sorted listing of its members. Fewer than 64 hexadecimal
+            digits are the first ones; "" where none was ever published, or where `members` has the sums.
         wrapping: how the remote file wraps the content.
+        members: (name, "<algorithm>:<digits>") of the members of an archive that are kept, where their sums are published.
+        keep: how the names of the members end that are kept.
+        at_most: whether `size` is no more than a bound.
     """
 
     name: str
     remote: str
     size: int
-    sha256: str
-    wrapping: Literal["gzip", "none"] = "none"
+    sha256: str = ""
+    wrapping: Literal["gzip", "archive", "none"] = "none"
+    members: tuple[tuple[str, str], ...] = ()
+    keep: str = ""
+    at_most: bool = False
+
+    @property
+    def is_published(self) -> bool:
+        """Whether a right copy can be told from a wrong one without having trusted one before."""
+        return bool(self.sha256 or self.members)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether what lies in data/raw is known by the record beside it, not by the manifest."""
+        return self.wrapping == "archive" or len(self.sha256) < _SHA256_DIGITS
+
+    def record(self, folder: Path) -> Path:
+        """Where the SHA-256 of what was fetched is recorded, as sha256sum writes it."""
+        return folder / f"{self.name}.sha256"
+
+    def recorded(self, folder: Path) -> str:
+        """The SHA-256 that the record holds, "" where there is none."""
+        record = self.record(folder)
+        words = record.read_text(encoding="utf-8", errors="replace").split() if record.exists() else []
+        return words[0] if words and len(words[0]) == _SHA256_DIGITS else ""
 
     def state(self, folder: Path) -> State:
         """What lies in `folder` under this name, by size and hash; raises OSError where it cannot be read."""
         path = folder / self.name
         if not path.exists():
             return "missing"
-        if path.stat().st_size != self.size:
+        expected = self.recorded(folder) if self.is_recorded else self.sha256
+        if not expected or (not self.is_recorded and path.stat().st_size != self.size):
             return "wrong"
-        return "right" if sha256_of(path) == self.sha256 else "wrong"
+        return "right" if sha256_of(path) == expected else "wrong"
 
 
 @dataclass(frozen=True)
@@ -57,11 +98,14 @@ class DataSet:
 
     Attributes:
         name: its name on the command line and its folder under data/raw/.
-        title: its name in a sentence.
-        addresses: official base addresses, best first, each ending in "/"; `File.remote` is appended.
+        title: its name in a sentence; that of a stand-in says what it stands for.
+        addresses: official base addresses, best first, each ending in "/"; `File.remote` is appended. None where no
+            address gives the files to a program.
         files: what is fetched.
         licence: the terms of use, as far as its authors state them.
         citation: the work to cite.
+        by_hand: where a person finds the files, in a sentence, where no program can fetch them.
+        sums: who published the sums of the files.
     """
 
     name: str
@@ -70,6 +114,8 @@ class DataSet:
     files: tuple[File, ...]
     licence: str
     citation: str
+    by_hand: str = ""
+    sums: str = ""
 
     @property
     def size(self) -> int:
@@ -81,55 +127,32 @@ class DataSet:
         """The command that fetches it, for messages."""
         return f"python -m pipelines.fetch {self.name}"
 
+    def file(self, name: str) -> File:
+        """The file of that name; raises KeyError where there is none."""
+        return {file.name: file for file in self.files}[name]
 
-MNIST = DataSet(
-    name="mnist",
-    title="MNIST handwritten digits",
-    addresses=(
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    ),
-    files=(
-        File(
-            name="train-images-idx3-ubyte",
-            remote="train-images-idx3-ubyte.gz",
-            size=47_040_016,
-            sha256="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            wrapping="gzip",
-        ),
-        File(
-            name="train-labels-idx1-ubyte",
-            remote="train-labels-idx1-ubyte.gz",
-            size=60_008,
-            sha256="65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            wrapping="gzip",
-        ),
-        File(
-            name="t10k-images-idx3-ubyte",
-            remote="t10k-images-idx3-ubyte.gz",
-            size=7_840_016,
-            sha256="0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            wrapping="gzip",
-        ),
-        File(
-            name="t10k-labels-idx1-ubyte",
-            remote="t10k-labels-idx1-ubyte.gz",
-            size=10_008,
-            sha256="ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-            wrapping="gzip",
-        ),
-    ),
-    licence=(
-        "The original page states none; often given as CC BY-SA 3.0. "
-        "Images derived from NIST Special Databases 1 and 3 by Y. LeCun and C. Cortes"
-    ),
-    citation=(
-        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document "
-        "recognition. Proceedings of the IEEE 86(11), 2278-2324, 1998"
-    ),
-)
+    def checked(self, file: File, folder: Path) -> Path:
+        """Where a file lies; raises UserError, naming the command that fetches it, unless it is the right one."""
+        found = file.state(folder)
+        if found != "right":
+            raise UserError(f"{folder / file.name} is {found}: run `{self.command}`")
+        return folder / file.name
 
-DATA_SETS: dict[str, DataSet] = {entry.name: entry for entry in (MNIST,)}
+
+def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:
+    """The data sets of a manifest by name; raises TypeError for a key that no data set or file has."""
+    with path.open(encoding="utf-8") as stream:
+        found: Mapping[str, dict[str, Any]] = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return {name: _data_set(name, **entry) for name, entry in found.items()}
+
+
+def _data_set(name: str, files: list[dict[str, Any]], addresses: list[str], **more: str) -> DataSet:
+    read = [File(**{**one, "members": tuple(one.get("members", {}).items())}) for one in files]
+    return DataSet(name=name, addresses=tuple(addresses), files=tuple(read), **cast(dict[str, Any], more))
+
+
+DATA_SETS = read_manifest()
+MNIST = DATA_SETS["mnist"]
 
 
 def data_set(name: str) -> DataSet:
@@ -146,3 +169,10 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def write_record(file: File, folder: Path, sha256: str) -> None:
+    """Record what was fetched, whole or not at all; raises OSError where that fails."""
+    unfinished = folder / f".{file.name}.sha256"
+    unfinished.write_text(f"{sha256}  {file.name}\n", encoding="utf-8")
+    os.replace(unfinished, file.record(folder))
