@@ -117,8 +117,7 @@ def _is_hidden(name: str) -> bool:
 def _members(source: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Name, declared bytes and stream of each file in an archive; raises ArchiveError for what is no plain file."""
     try:
-        zipped = zipfile.is_zipfile(source)
-        opened = zipfile.ZipFile(source) if zipped else tarfile.open(source)
+        opened = zipfile.ZipFile(source) if zipfile.is_zipfile(source) else tarfile.open(source)  # noqa: SIM115
     except _UNREADABLE as error:
         raise ArchiveError(f"it is no readable archive: {error}") from error
     with opened as archive:
