@@ -28,12 +28,12 @@ from pipelines.settings import PROFILES, hint
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
-KINDS = ("fetch", "corrupt", *LONG, "evaluate")
+KINDS = ("corrupt", *LONG, "evaluate")
 """Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
-READERS = ("corrupt", "train", "evaluate")
-"""Kinds of stages that read data."""
+MISSING = ("deleted", "not in cache")
+"""DVC's words for a file that is not there."""
 DVC = [sys.executable, "-m", "dvc"]
 
 
@@ -73,11 +73,16 @@ def status(profile: str) -> dict[str, list[Any]]:
 
 
 def to_make(found: Mapping[str, list[Any]], profile: str) -> list[str]:
-    """The stages of a profile, or drawn for it, of which more has changed than that data is not here."""
+    """The stages of a profile, or drawn for it, of which more has changed than that data is not here.
+
+    Fetching is not among them: a data set is fetched where a stage that reads it is to be made (`needed_data`).
+    """
     return [
         stage
         for stage, changes in found.items()
-        if kind_and_profile(stage)[1] in (profile, "") and any(map(really_changed, changes))
+        if kind_and_profile(stage)[1] in (profile, "")
+        and kind_and_profile(stage)[0] != "fetch"
+        and any(map(really_changed, changes))
     ]
 
 
@@ -113,7 +118,7 @@ def really_changed(change: Any) -> bool:
 
 def is_missing_data(path: str, how: str) -> bool:
     """Whether DVC's word on a path says no more than that a data file is not on this machine."""
-    return path.startswith("data/") and how in ("deleted", "not in cache")
+    return path.startswith("data/") and how in MISSING
 
 
 def side_by_side(stages: Iterable[str], workers: int, what: str) -> None:
@@ -225,15 +230,25 @@ def prepare_data(found: dict[str, list[Any]], profile: str, workers: int) -> dic
 
 
 def needed_data(found: Mapping[str, list[Any]], profile: str, kind: str) -> list[str]:
-    """The stages that make data, of those families of which a stage that reads data is stale; fetching, where the profile
-    has data to fetch."""
-    work = stale(found, profile)
-    prepared = {stage.rpartition(":")[0] for stage in found if kind_and_profile(stage) == ("corrupt", profile)}
-    families = prepared & {stage.rpartition(":")[0] for name in READERS for stage in work[name]}
-    makers = [stage for stage in found if kind_and_profile(stage) in ((kind, profile), (kind, ""))]
-    if kind == "fetch":
-        return makers if families and profile != "embedded" else []
-    return [stage for stage in makers if stage.rpartition(":")[0] in families]
+    """The stages of a kind that make what a stage to be made reads, at once or through others, and what is not there.
+
+    Who makes what is DVC's word: a path that one stage misses among its deps is missing among the outs of its maker.
+    """
+    makers = {path: stage for stage, changes in found.items() for path in missing(changes, "changed outs")}
+    needed = set(to_make(found, profile))
+    todo = list(needed)
+    while todo:
+        paths = missing(found[todo.pop()], "changed deps")
+        new = {makers[path] for path in paths if path in makers} - needed
+        needed |= new
+        todo += new
+    return [stage for stage in found if stage in needed and kind_and_profile(stage)[0] == kind]
+
+
+def missing(changes: Iterable[Any], among: str) -> set[str]:
+    """The files not there that DVC's word on a stage names among its "changed deps" or "changed outs"."""
+    named = [change.get(among, {}) for change in changes if isinstance(change, Mapping)]
+    return {str(path) for files in named for path, how in files.items() if how in MISSING}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -247,7 +262,10 @@ def main(arguments: list[str] | None = None) -> None:
         use_profile(given.profile)
     profile = profile_in_use()
     if given.status:
-        print("\n".join(to_make(status(profile), profile)) or f"profile {profile} is up to date")
+        found = status(profile)
+        listed = [*needed_data(found, profile, "fetch"), *to_make(found, profile)]
+        print("
+".join(listed) or f"profile {profile} is up to date")
         return
     build(profile, given.workers)
     subprocess.run([sys.executable, "-m", "pipelines.track", "--profile", profile], check=False)

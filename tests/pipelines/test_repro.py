@@ -24,8 +24,19 @@ def s(stage: str) -> str:
 
 
 CODE = {"changed deps": {"core/products.py": "modified"}}
+F = "pipelines/datasets/dvc.yaml:"
 NO_DATA = {"changed deps": {"data/prepared/cpu/mnist-25/train.npz": "deleted"}}
 NOT_CACHED = {"changed outs": {"data/raw/mnist/train-images-idx3-ubyte": "not in cache"}}
+NEVER_FETCHED = [{"changed deps": {"pipelines/datasets/manifest.yaml": "new"}},
+                 {"changed outs": {"data/raw/svhn/train_32x32.mat": "deleted"}}]  # fmt: skip
+
+
+def prepared(data: str, raw: str = "mnist/train-images-idx3-ubyte", profile: str = "cpu") -> list[Any]:
+    """DVC's word on a preparation whose source and product are not on this machine."""
+    made = f"data/prepared/{profile}/{data}/train.npz"
+    return [{"changed deps": {f"data/raw/{raw}": "deleted"}}, {"changed outs": {made: "not in cache"}}]
+
+
 NO_RECORD = {"changed outs": {"results/cpu/denoising/mnist-25-penalty/train.json": "deleted"}}
 
 
@@ -47,8 +58,9 @@ def test_kind_and_profile(stage: str, expected: tuple[str, str]) -> None:
 def test_missing_data_alone_makes_nothing_stale() -> None:
     found: dict[str, list[Any]] = {
         d("train_cpu_oracle@mnist-25"): [NO_DATA],
-        d("corrupt_cpu@mnist-25"): [NO_DATA, NOT_CACHED],
-        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+        d("corrupt_cpu@mnist-25"): prepared("mnist-25"),
+        f"{F}fetch_mnist": [NOT_CACHED],
+        f"{F}fetch_svhn": NEVER_FETCHED,
     }
     assert not any(repro.stale(found, "cpu").values())
     assert repro.needed_data(found, "cpu", "fetch") == []
@@ -56,19 +68,53 @@ def test_missing_data_alone_makes_nothing_stale() -> None:
 
 
 @pytest.mark.parametrize("change", [CODE, NO_RECORD, "changed command"])
-def test_one_stale_cell_needs_its_data(change: Any) -> None:
-    fetch = "pipelines/datasets/dvc.yaml:fetch_mnist"
+def test_one_stale_cell_needs_its_data_alone(change: Any) -> None:
     found: dict[str, list[Any]] = {
         d("train_cpu_penalty@mnist-25"): [change, NO_DATA],
-        d("train_cpu_oracle@mnist-25"): [NO_DATA],
+        d("train_cpu_oracle@mnist-50"): [{"changed deps": {"data/prepared/cpu/mnist-50/train.npz": "deleted"}}],
         d("train_paper_oracle@mnist-25"): [CODE],
-        d("corrupt_cpu@mnist-25"): [NOT_CACHED],
-        d("corrupt_paper@mnist-25"): [NOT_CACHED],
-        fetch: [NOT_CACHED],
+        d("corrupt_cpu@mnist-25"): prepared("mnist-25"),
+        d("corrupt_cpu@mnist-50"): prepared("mnist-50"),
+        d("corrupt_cpu@svhn-25"): prepared("svhn-25", "svhn/train_32x32.mat"),
+        d("corrupt_paper@mnist-25"): prepared("mnist-25", profile="paper"),
+        f"{F}fetch_svhn": NEVER_FETCHED,
+        f"{F}fetch_mnist": [NOT_CACHED],
     }
     assert repro.stale(found, "cpu")["train"] == [d("train_cpu_penalty@mnist-25")]
-    assert repro.needed_data(found, "cpu", "fetch") == [fetch]
+    assert repro.needed_data(found, "cpu", "fetch") == [f"{F}fetch_mnist"]
     assert repro.needed_data(found, "cpu", "corrupt") == [d("corrupt_cpu@mnist-25")]
+
+
+def test_data_is_fetched_for_a_preparation_that_changed_and_through_one_that_is_missing() -> None:
+    tasks = {"changed deps": {"data/prepared/cpu/features/all.npz": "deleted"}}
+    found: dict[str, list[Any]] = {
+        d("corrupt_cpu@svhn-25"): [CODE, *prepared("svhn-25", "svhn/train_32x32.mat")],
+        d("evaluate_cpu@tasks"): [NO_RECORD, tasks],
+        d("corrupt_cpu@features"): [
+            {"changed deps": {"data/prepared/cpu/few/train.npz": "deleted"}},
+            {"changed outs": {"data/prepared/cpu/features/all.npz": "deleted"}},
+        ],
+        d("corrupt_cpu@few"): prepared("few", "omniglot/images_background.tar"),
+        f"{F}fetch_omniglot": [{"changed outs": {"data/raw/omniglot/images_background.tar": "deleted"}}],
+        f"{F}fetch_svhn": NEVER_FETCHED,
+        f"{F}fetch_mnist": [NOT_CACHED],
+    }
+    assert repro.needed_data(found, "cpu", "fetch") == [f"{F}fetch_omniglot", f"{F}fetch_svhn"]
+    assert repro.needed_data(found, "cpu", "corrupt") == [
+        d("corrupt_cpu@svhn-25"),
+        d("corrupt_cpu@features"),
+        d("corrupt_cpu@few"),
+    ]
+
+
+def test_data_that_is_there_is_not_made_again() -> None:
+    found: dict[str, list[Any]] = {
+        d("train_cpu_penalty@mnist-25"): [CODE],
+        d("corrupt_cpu@mnist-25"): [{"changed deps": {"data/raw/mnist/train-images-idx3-ubyte": "deleted"}}],
+        f"{F}fetch_mnist": [NOT_CACHED],
+    }
+    assert repro.needed_data(found, "cpu", "fetch") == []
+    assert repro.needed_data(found, "cpu", "corrupt") == []
 
 
 @pytest.mark.parametrize(
@@ -76,7 +122,7 @@ def test_one_stale_cell_needs_its_data(change: Any) -> None:
     [
         ({}, False),
         ({s("train_paper_gd@ex1-described"): [CODE], d("train_cpu_oracle@mnist-25"): [NO_DATA]}, False),
-        ({"pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED]}, False),
+        ({f"{F}fetch_mnist": [NOT_CACHED], f"{F}fetch_svhn": NEVER_FETCHED}, False),
         ({s("train_cpu_gd@ex1-described"): [CODE]}, True),
         ({"tables@cpu": [{"changed outs": {"reports/cpu/tables": "deleted"}}]}, True),
         ({"pipelines/theory/cpu/dvc.yaml:timings_cpu": ["changed command"]}, True),
@@ -89,18 +135,21 @@ def test_what_is_pending(found: dict[str, list[Any]], expected: bool) -> None:
 def test_a_stale_synthetic_cell_needs_no_data() -> None:
     found: dict[str, list[Any]] = {
         s("train_cpu_gd@ex1-released"): [CODE],
-        d("corrupt_cpu@mnist-25"): [NOT_CACHED],
-        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+        d("corrupt_cpu@mnist-25"): prepared("mnist-25"),
+        f"{F}fetch_mnist": [NOT_CACHED],
     }
     assert repro.needed_data(found, "cpu", "fetch") == []
     assert repro.needed_data(found, "cpu", "corrupt") == []
 
 
 def test_embedded_fetches_nothing() -> None:
+    digits = "data/prepared/embedded/digits-25/train.npz"
     found: dict[str, list[Any]] = {
-        d("train_embedded_oracle@digits-25"): [CODE],
-        d("corrupt_embedded@digits-25"): [NOT_CACHED],
-        "pipelines/datasets/dvc.yaml:fetch_mnist": [NOT_CACHED],
+        d("train_embedded_oracle@digits-25"): [CODE, {"changed deps": {digits: "deleted"}}],
+        d("corrupt_embedded@digits-25"): [{"changed outs": {digits: "not in cache"}}],
+        d("corrupt_cpu@mnist-25"): prepared("mnist-25"),
+        f"{F}fetch_mnist": [NOT_CACHED],
+        f"{F}fetch_svhn": NEVER_FETCHED,
     }
     assert repro.needed_data(found, "embedded", "fetch") == []
     assert repro.needed_data(found, "embedded", "corrupt") == [d("corrupt_embedded@digits-25")]
