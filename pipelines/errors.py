@@ -35,6 +35,7 @@ def run(main: Callable[[], None]) -> None:
 _MENDS = {
     errno.ENOSPC: "free some disk space and run the same command again, what was finished is kept",
     errno.EDQUOT: "free some of your quota and run the same command again, what was finished is kept",
+    errno.EFBIG: "a limit on the size of files is in the way: raise it (ulimit -f) and run the same command again",
     errno.EACCES: "make the folder writable for this user and run the same command again",
     errno.EPERM: "make the folder writable for this user and run the same command again",
     errno.EEXIST: "a file stands where a folder belongs: move it away and run the same command again",

@@ -72,7 +72,8 @@ def pack(source: Path, target: Path, file: File) -> Listing:
         OSError: `target` cannot be written.
     """
     members = dict(file.members)
-    listing, places = Listing(), {}
+    listing = Listing()
+    places: dict[str, tuple[int, int]] = {}  # start and bytes of each among the members
     with target.with_name(target.name + ".members").open("w+b") as heap:
         for name, declared, stream in _members(source):
             if (members and name not in members) or not name.endswith(file.keep) or _is_hidden(name):
@@ -81,7 +82,7 @@ def pack(source: Path, target: Path, file: File) -> Listing:
                 raise ArchiveError(f"it has two members {name}")
             if listing.size + declared > file.size:
                 raise ArchiveError(f"its members come to more than the {file.size} bytes they should have ({name})")
-            places[name] = heap.tell()
+            start = heap.tell()
             algorithm = members.get(name, "sha256:").partition(":")[0]
             digests = {"sha256": hashlib.sha256(), algorithm: hashlib.new(algorithm, usedforsecurity=False)}
             size = 0
@@ -94,16 +95,16 @@ def pack(source: Path, target: Path, file: File) -> Listing:
                 heap.write(chunk)
             if size != declared:
                 raise ArchiveError(f"{name} ends after {size} of {declared} bytes")
+            places[name] = start, size
             listing.size += size
             listing.sha256[name] = digests["sha256"].hexdigest()
             if algorithm != "sha256":
                 listing.further[name] = digests[algorithm].hexdigest()
-        ends = dict(zip(places, [*list(places.values())[1:], heap.tell()], strict=True))
         with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
-            for name in sorted(places):
+            for name, (start, size) in sorted(places.items()):
                 member = tarfile.TarInfo(name)
-                member.size = ends[name] - places[name]
-                heap.seek(places[name])
+                member.size = size
+                heap.seek(start)
                 tar.addfile(member, heap)
     return listing
 
@@ -119,7 +120,7 @@ def _members(source: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     try:
         opened = zipfile.ZipFile(source) if zipfile.is_zipfile(source) else tarfile.open(source)  # noqa: SIM115
     except _UNREADABLE as error:
-        raise ArchiveError(f"it is no readable archive: {error}") from error
+        raise ArchiveError(f"it is no readable archive: {' '.join(str(error).split())}") from error
     with opened as archive:
         yield from _zip_members(archive) if isinstance(archive, zipfile.ZipFile) else _tar_members(archive)
 

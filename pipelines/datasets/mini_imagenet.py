@@ -36,14 +36,22 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-_reconstruct = np.empty(0).__reduce__()[0]
+_BUILDERS = {
+    "multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "multiarray.scalar": np.int64(0).__reduce__()[0],
+    "numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
+}
 _ALLOWED: Mapping[tuple[str, str], Any] = {
-    **{(module, "_reconstruct"): _reconstruct for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
+    **{
+        (f"{numpy}.{name.partition('.')[0]}", name.partition(".")[2]): builder
+        for numpy in ("numpy.core", "numpy._core")
+        for name, builder in _BUILDERS.items()
+    },
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes for protocol 2
 }
-"""What a pickle of arrays names, by Python 2 and 3."""
+"""What a pickle of arrays names, by Python 2 and 3, NumPy 1 and 2."""
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
+from small_data import real_mirror
 
 from pipelines import fetch as command
 from pipelines.datasets import download
-from pipelines.datasets.registry import DATA_SETS, MNIST, DataSet, File, data_set
+from pipelines.datasets.registry import DATA_SETS, MANIFEST, MNIST, DataSet, File, data_set, read_manifest
 from pipelines.errors import UserError, run
 
 CONTENT = np.random.Generator(np.random.PCG64(5)).bytes(300_000)
@@ -306,9 +308,11 @@ def test_the_commands_see_what_lies_there(
 
 
 def test_an_unknown_data_set_names_the_known_ones(toy: Path) -> None:
-    with pytest.raises(UserError, match="'mist'; known: mnist, toy"):
+    known = ", ".join(sorted(DATA_SETS))
+    assert "mnist" in known and "toy" in known
+    with pytest.raises(UserError, match=f"'mist'; known: {known}"):
         command.main(["mist"])
-    with pytest.raises(UserError, match="mnist, toy"):
+    with pytest.raises(UserError, match=known):
         command.main([])
 
 
@@ -351,14 +355,6 @@ def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_text() == "mine"
 
 
-def real_mirror() -> str | None:
-    named = os.environ.get(download.MIRROR)
-    if named:
-        return named if download.is_address(named) else str((ROOT / named).resolve())
-    beside = ROOT.parent / "shared" / "data"
-    return str(beside) if beside.is_dir() else None
-
-
 @pytest.mark.skipif(real_mirror() is None, reason=f"neither {download.MIRROR} nor ../shared/data is there")
 def test_the_real_mirror_has_mnist(tmp_path: Path) -> None:
     command.fetch(MNIST, tmp_path, real_mirror())
@@ -377,10 +373,38 @@ def test_the_real_mirror_has_mnist(tmp_path: Path) -> None:
 
 
 def test_the_manifest_is_well_formed() -> None:
+    assert list(DATA_SETS) == list(read_manifest(MANIFEST))
+    digits = {"md5": 32, "sha256": 64}
     for name, known in DATA_SETS.items():
         assert data_set(name) is known and known.name == name
-        assert known.addresses and all(address.endswith("/") for address in known.addresses)
+        assert all(address.endswith("/") for address in known.addresses)
+        assert bool(known.addresses) is not bool(known.by_hand)  # a program fetches it, or a person is told where it is
         assert len({file.name for file in known.files}) == len(known.files)
         for file in known.files:
-            assert len(file.sha256) == 64 and int(file.sha256, 16) and file.size > 0
-        assert known.licence and known.citation
+            assert file.size > 0 and "/" not in file.name + file.remote
+            assert not file.sha256 or (len(file.sha256) in (8, 64) and int(file.sha256, 16))
+            assert file.is_published or (known.sums.endswith("none published") and file.at_most)
+            assert not file.members or file.wrapping == "archive"
+            for _, known_sum in file.members:
+                algorithm, _, hexadecimal = known_sum.partition(":")
+                assert len(hexadecimal) == digits[algorithm] and int(hexadecimal, 16)
+        assert known.licence and known.citation and known.sums
+
+
+def test_a_stand_in_says_so_in_its_title() -> None:
+    for name, words in {
+        "cifar10-part": "not CIFAR-10",
+        "mini-imagenet-lite": "not mini-ImageNet",
+        "dogfish-imagenette": "a stand-in for dog against fish",
+    }.items():
+        assert words in DATA_SETS[name].title
+
+
+def test_the_fetch_stages_make_what_the_manifest_lists() -> None:
+    stages = YAML(typ="safe").load(ROOT / "pipelines/datasets/dvc.yaml")["stages"]
+    assert list(stages) == [f"fetch_{name}" for name in DATA_SETS]
+    for name, known in DATA_SETS.items():
+        stage = stages[f"fetch_{name}"]
+        assert stage["cmd"] == known.command
+        assert stage["outs"] == [f"data/raw/{name}/{file.name}" for file in known.files]
+        assert stage["params"] == [{"pipelines/datasets/manifest.yaml": [f"{name}.files"]}]

@@ -1,0 +1,87 @@
+"""Small data sets in the official formats, and the mirror of the real ones where there is one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines import fetch as command
+from pipelines.datasets import download
+from pipelines.datasets.registry import DATA_SETS, DataSet, File
+
+ROOT = Path(__file__).resolve().parents[2]
+Members = Mapping[str, bytes]
+
+
+def real_mirror() -> str | None:
+    """The mirror that BILEVEL_MIRROR names, or the folder shared/data beside the project."""
+    named = os.environ.get(download.MIRROR)
+    if named:
+        return named if download.is_address(named) else str((ROOT / named).resolve())
+    beside = ROOT.parent / "shared" / "data"
+    return str(beside) if beside.is_dir() else None
+
+
+def tar_of(members: Members, wrapping: str = "gz", **more: Any) -> bytes:
+    """A tar of these files, wrapped; `more` sets attributes of every member."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=f"w:{wrapping}") as tar:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            for key, value in more.items():
+                setattr(member, key, value)
+            tar.addfile(member, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def zip_of(members: Members, packing: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of these files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", packing) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def fingerprint(members: Members) -> str:
+    """The fingerprint of a listing, as a shell would make it: sha256sum of files in order, then of what it printed."""
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(members.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def archived(name: str, members: Members, remote: str = "toy.tar.gz", **more: Any) -> File:
+    """The manifest's word on an archive of these files."""
+    size = sum(map(len, members.values()))
+    return File(name, remote, **{"size": size, "sha256": fingerprint(members), "wrapping": "archive", **more})
+
+
+def plain(name: str, content: bytes) -> File:
+    """The manifest's word on a file that is not wrapped."""
+    return File(name, name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def fetched(folder: Path, contents: Mapping[File, bytes], like: str) -> tuple[Path, DataSet]:
+    """A small data set called as a real one, fetched from a mirror made of `contents`: its folder and its entry."""
+    entry = DataSet(like, f"a small {like}", (), tuple(contents), "", "", by_hand="here")
+    for file, content in contents.items():
+        (folder / "mirror" / like).mkdir(parents=True, exist_ok=True)
+        (folder / "mirror" / like / file.remote).write_bytes(content)
+    command.fetch(entry, folder / "raw", str(folder / "mirror"))
+    return folder / "raw" / like, entry
+
+
+def real(folder: Path, name: str) -> tuple[Path, DataSet]:
+    """A real data set, fetched from the mirror."""
+    command.fetch(DATA_SETS[name], folder, real_mirror())
+    return folder / name, DATA_SETS[name]
+
+
+KINDS = ["small", *(["real"] if real_mirror() else [])]
+"""What readers are tested on: always on small files, and on the real ones where a mirror has them."""
