@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from pipelines import fetch as command
 from pipelines.datasets import download
 from pipelines.datasets.registry import DATA_SETS, DataSet, File
 
 ROOT = Path(__file__).resolve().parents[2]
 Members = Mapping[str, bytes]
+DRAWS = np.random.Generator(np.random.PCG64(11))
 
 
 def real_mirror() -> str | None:
@@ -65,6 +69,18 @@ def archived(name: str, members: Members, remote: str = "toy.tar.gz", **more: An
 def plain(name: str, content: bytes) -> File:
     """The manifest's word on a file that is not wrapped."""
     return File(name, name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def noise(*shape: int, largest: int = 255) -> np.ndarray:
+    """Random bytes up to `largest`."""
+    return DRAWS.integers(0, largest + 1, size=shape).astype(np.uint8)
+
+
+def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
+    """An image file of pixels [height, width] or [height, width, 3]; of booleans, in black and white."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, form)
+    return stream.getvalue()
 
 
 def fetched(folder: Path, contents: Mapping[File, bytes], like: str) -> tuple[Path, DataSet]:

@@ -1,4 +1,4 @@
-"""Fetching in bad weather: no published sum, files put there by hand, two processes, a kill, a full disk, a read-only one."""
+"""Fetching in trouble: no published sum, no network, two processes, a kill, a full disk, a read-only folder."""
 
 from __future__ import annotations
 
