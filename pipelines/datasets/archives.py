@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, cast
 
 from pipelines.datasets.registry import DataSet, File
@@ -111,8 +111,7 @@ def pack(source: Path, target: Path, file: File) -> Listing:
 
 def _is_hidden(name: str) -> bool:
     """What macOS leaves in archives: .DS_Store, __MACOSX/._name."""
-    parts = PurePosixPath(name).parts
-    return parts[-1].startswith(".") or parts[0] == "__MACOSX"
+    return name.rpartition("/")[2].startswith(".") or name.startswith("__MACOSX/")
 
 
 def _members(source: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
@@ -158,10 +157,10 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[str, int, IO[bytes]
 
 def _checked(name: str) -> str:
     """A member's name without "./"; raises ArchiveError where it leaves the folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\\" in name or not parts:
         raise ArchiveError(f"the name {name!r} leaves the folder")
-    return str(path)
+    return "/".join(parts)
 
 
 def _read(stream: IO[bytes], name: str) -> bytes:
