@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from pipelines.datasets import archives
-from pipelines.datasets.few_shot import Classes, FewShot, ordered
+from pipelines.datasets.few_shot import FewShot, ordered
 from pipelines.datasets.registry import DATA_SETS, RAW, DataSet
 from pipelines.errors import UserError
 
@@ -131,6 +131,3 @@ def fc100(data: Cifar) -> FewShot:
                 raise UserError(f"the labels of CIFAR-100 and {FC100.name} disagree on {name}: run `{CIFAR100.command}`")
         parts.append(ordered(images, fine, numbers, [classes[number] for number in numbers]))
     return FewShot(*parts)
-
-
-__all__ = ["CLASSES", "Cifar", "Classes", "fc100", "load_cifar10", "load_cifar100", "load_part", "read_records"]

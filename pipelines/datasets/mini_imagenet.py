@@ -126,7 +126,7 @@ def load_images(folder: Path = RAW / IMAGES.name, entry: DataSet = IMAGES) -> Fe
     Raises:
         UserError: a file is missing or wrong, an image that the lists name is not there, or has not 84x84 pixels.
     """
-    return FewShot(*(_from_files(name, (entry.files[0].name,), folder, entry, whole=True) for name in SETS))
+    return FewShot(*(_from_files(name, entry.files[0].name, folder, entry, whole=True) for name in SETS))
 
 
 def load_lite(folder: Path = RAW / LITE.name, entry: DataSet = LITE) -> FewShot:
@@ -135,7 +135,7 @@ def load_lite(folder: Path = RAW / LITE.name, entry: DataSet = LITE) -> FewShot:
     Raises:
         UserError: a file is missing or wrong, or an image is in no list or has not 84x84 pixels.
     """
-    return FewShot(*(_from_files(name, (f"{name}.tar",), folder, entry, whole=False) for name in SETS))
+    return FewShot(*(_from_files(name, f"{name}.tar", folder, entry, whole=False) for name in SETS))
 
 
 class _Named(NamedTuple):
@@ -143,11 +143,12 @@ class _Named(NamedTuple):
     image: NDArray[np.uint8]
 
 
-def _from_files(name: str, tars: tuple[str, ...], folder: Path, entry: DataSet, whole: bool) -> Classes:
-    """The classes of one list, with the images of some archives: all that it names, or those that are there."""
+def _from_files(name: str, tar: str, folder: Path, entry: DataSet, whole: bool) -> Classes:
+    """The classes of one list, with images of an archive: `whole`, all that it names, and others may lie there; else, those
+    that are there, and it must name them."""
     listed = read_list(entry.checked(entry.file(f"{name}.csv"), folder), entry)
     found: dict[str, list[_Named]] = {}
-    for one in _pixels(tars, folder, entry, listed, whole):
+    for one in _pixels(tar, folder, entry, listed, whole):
         found.setdefault(listed[one.name], []).append(one)
     there = sum(map(len, found.values()))
     if (whole and there != len(listed)) or not found:
@@ -157,15 +158,13 @@ def _from_files(name: str, tars: tuple[str, ...], folder: Path, entry: DataSet, 
     return Classes(np.stack(images), np.repeat(np.arange(len(names)), [len(found[label]) for label in names]), tuple(names))
 
 
-def _pixels(tars: tuple[str, ...], folder: Path, entry: DataSet, listed: Mapping[str, str], whole: bool) -> Iterator[_Named]:
-    """The images of some archives that a list names; where the archives have no other lists' images, all must be named."""
-    for tar in tars:
-        for path, content in archives.read(entry, entry.file(tar), folder):
-            name = path.rpartition("/")[2]
-            if name in listed:
-                yield _Named(name, read_rgb(content, SIDE, f"{folder / tar}: {path}", entry))
-            elif not whole:
-                raise UserError(f"{folder / tar}: {path} is in no list: run `{entry.command}`")
+def _pixels(tar: str, folder: Path, entry: DataSet, listed: Mapping[str, str], whole: bool) -> Iterator[_Named]:
+    for path, content in archives.read(entry, entry.file(tar), folder):
+        name = path.rpartition("/")[2]
+        if name in listed:
+            yield _Named(name, read_rgb(content, SIDE, f"{folder / tar}: {path}", entry))
+        elif not whole:
+            raise UserError(f"{folder / tar}: {path} is in no list: run `{entry.command}`")
 
 
 def read_list(path: Path, entry: DataSet = IMAGES) -> dict[str, str]:
