@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from small_data import real_mirror
 
 from pipelines import fetch as command
 from pipelines.datasets import download
-from pipelines.datasets.registry import DATA_SETS, MANIFEST, MNIST, DataSet, File, data_set, read_manifest
+from pipelines.datasets.registry import DATA_SETS, MANIFEST, DataSet, File, data_set, read_manifest
 from pipelines.errors import UserError, run
 
 CONTENT = np.random.Generator(np.random.PCG64(5)).bytes(300_000)
@@ -353,23 +352,6 @@ def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in its way"):
         download.fetch(entry(), FILE, tmp_path / "data" / "raw", None)
     assert (tmp_path / "data").read_text() == "mine"
-
-
-@pytest.mark.skipif(real_mirror() is None, reason=f"neither {download.MIRROR} nor ../shared/data is there")
-def test_the_real_mirror_has_mnist(tmp_path: Path) -> None:
-    command.fetch(MNIST, tmp_path, real_mirror())
-    assert command.state(MNIST, tmp_path) == "complete"
-    assert sorted(os.listdir(tmp_path / "mnist")) == sorted(file.name for file in MNIST.files)
-    # md5 sums as published in many places for the official files
-    published = {
-        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-    }
-    for name, md5 in published.items():
-        content = (tmp_path / "mnist" / name).read_bytes()
-        assert hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
 
 
 def test_the_manifest_is_well_formed() -> None:

@@ -251,6 +251,15 @@ def test_mnist(kind: str, tmp_path: Path) -> None:
         assert data.train_images.shape == (60_000, 28, 28) and data.test_images.shape == (10_000, 28, 28)
         np.testing.assert_array_equal(data.train_labels[:5], [5, 0, 4, 1, 9])
         np.testing.assert_array_equal(data.test_labels[:5], [7, 2, 1, 0, 4])
+        # MD5 sums as published in many places for the official files
+        published = {
+            "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+        }
+        assert {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+                for path in (tmp_path / "mnist").iterdir()} == published  # fmt: skip
         return
     header = bytes((0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2))
     images, labels = header + b"\x01\x02\x03\x04", bytes((0, 0, 8, 1, 0, 0, 0, 1, 7))
