@@ -264,8 +264,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.status:
         found = status(profile)
         listed = [*needed_data(found, profile, "fetch"), *to_make(found, profile)]
-        print("
-".join(listed) or f"profile {profile} is up to date")
+        print("\n".join(listed) or f"profile {profile} is up to date")
         return
     build(profile, given.workers)
     subprocess.run([sys.executable, "-m", "pipelines.track", "--profile", profile], check=False)
