@@ -175,8 +175,10 @@ def test_the_profile_is_written_and_said(
     assert capsys.readouterr().out == "params.yaml now says profile: cpu\n"
     assert Path("params.yaml").read_text() == "# a comment\nprofile: cpu\n# more\n"
     assert repro.profile_in_use() == "cpu"
-    with pytest.raises(UserError, match="no profile 'gpu'; there are: embedded, cpu, paper"):
-        repro.use_profile("gpu")
+    with pytest.raises(UserError, match=r"no profile 'embeded' \(did you mean embedded\?\)"):
+        repro.use_profile("embeded")
+    with pytest.raises(UserError, match="no profile 'quick'; there are: embedded, cpu, paper"):
+        repro.use_profile("quick")
     assert repro.profile_in_use() == "cpu"
     Path("params.yaml").write_text("profil: cpu\n")
     with pytest.raises(UserError, match="params.yaml has no line"):
@@ -240,7 +242,7 @@ def test_nothing_to_do(dvc: Path) -> None:
 def test_an_unknown_profile_by_command(command: str) -> None:
     root = Path(__file__).resolve().parents[2]
     before = (root / "params.yaml").read_text()
-    ended = subprocess.run([sys.executable, "-m", command, "--profile", "gpu"], cwd=root, capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-m", command, "--profile", "quick"], cwd=root, capture_output=True, text=True)
     assert ended.returncode == 2
-    assert ended.stderr.strip() == "error: no profile 'gpu'; there are: embedded, cpu, paper"
+    assert ended.stderr.strip() == "error: no profile 'quick'; there are: embedded, cpu, paper"
     assert (root / "params.yaml").read_text() == before
