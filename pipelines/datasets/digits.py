@@ -9,12 +9,12 @@ Source: E. Alpaydin, C. Kaynak. Optical recognition of handwritten digits. UCI M
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.datasets.fingerprints import fingerprints
 from pipelines.errors import UserError
 
 CLASSES = 10
@@ -58,8 +58,3 @@ def load() -> Digits:
                 "install the version of scikit-learn this project asks for"
             )
     return digits
-
-
-def fingerprints(digits: Digits) -> dict[str, str]:
-    """SHA-256 of the bytes of each array, in C order."""
-    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in digits._asdict().items()}
