@@ -1,8 +1,9 @@
-"""The denoising splits: train (weighed by g), validation (which is f), selection, test.
+"""What a split is, and those of MNIST (large scale) and of the digits; further ones are in `paper_splits`.
 
-Selection is a clean split that enters neither f nor g: iterates and hyper-parameters are chosen on it, since
-choosing them on the validation data would be choosing on training data. The paper has none; its 1000 rows are
-taken from the end of the training rows, which leaves 58,000 of the paper's 59,000.
+Train is weighed by g, validation is f. Selection is a clean split that enters neither: iterates and
+hyper-parameters are chosen on it, since choosing them on the validation data would be choosing on training data.
+The paper has none; on MNIST its 1000 rows are taken from the end of the training rows, which leaves 58,000 of the
+paper's 59,000.
 
 Training rows keep an order in which the first ones may be corrupted: MNIST's own, the shuffled one for the
 digits.
@@ -10,12 +11,12 @@ digits.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets import digits, mnist
+from pipelines.datasets import digits
 from pipelines.datasets.corruption import generator
 from pipelines.errors import UserError
 
@@ -36,6 +37,19 @@ class Split(NamedTuple):
     labels: NDArray[np.uint8]
 
 
+class Parts(Protocol):
+    """A data set that its authors published in two parts: images uint8 [n, ...], labels uint8 [n]."""
+
+    @property
+    def train_images(self) -> NDArray[np.uint8]: ...
+    @property
+    def train_labels(self) -> NDArray[np.uint8]: ...
+    @property
+    def test_images(self) -> NDArray[np.uint8]: ...
+    @property
+    def test_labels(self) -> NDArray[np.uint8]: ...
+
+
 class Splits(NamedTuple):
     """Four disjoint splits of one data set."""
 
@@ -45,7 +59,7 @@ class Splits(NamedTuple):
     test: Split
 
 
-def mnist_splits(data: mnist.Mnist, train_size: int | None = None) -> Splits:
+def mnist_splits(data: Parts, train_size: int | None = None) -> Splits:
     """Split MNIST in the order of its files.
 
     Validation is the last 1000 rows of the training file, selection the 1000 before it, train the rest
@@ -59,18 +73,35 @@ def mnist_splits(data: mnist.Mnist, train_size: int | None = None) -> Splits:
 
     Source: Mehra & Hamm (2021), supplement E.2, for validation and test.
     """
-    selection_ends = len(data.train_images) - MNIST_VALIDATION
-    train_ends = selection_ends - MNIST_SELECTION
+    return from_the_end(data, MNIST_VALIDATION, MNIST_SELECTION, train_size)
+
+
+def from_the_end(data: Parts, validation: int, selection: int, train_size: int | None = None) -> Splits:
+    """The last `validation` rows of the training file, the `selection` rows before them, and the rest to train on.
+
+    Raises UserError as `mnist_splits`.
+    """
+    count = len(data.train_images)
+    train_ends = count - validation - selection
     if train_ends < 1:
-        taken = MNIST_VALIDATION + MNIST_SELECTION
-        raise UserError(f"{len(data.train_images)} training rows are too few: {taken} are set aside")
-    rows = slice(0, _checked(train_size, train_ends))
-    selection = slice(train_ends, selection_ends)
-    validation = slice(selection_ends, None)
+        raise UserError(f"{count} training rows are too few: {validation + selection} are set aside")
+    return parted(
+        data,
+        train=np.arange(checked_size(train_size, train_ends)),
+        validation=np.arange(count - validation, count),
+        selection=np.arange(train_ends, count - validation),
+    )
+
+
+def parted(
+    data: Parts, train: NDArray[np.int64], validation: NDArray[np.int64], selection: NDArray[np.int64]
+) -> Splits:
+    """Splits by rows of the training file; test is the test file, whole."""
+    images, labels = data.train_images, data.train_labels
     return Splits(
-        train=Split(data.train_images[rows], data.train_labels[rows]),
-        validation=Split(data.train_images[validation], data.train_labels[validation]),
-        selection=Split(data.train_images[selection], data.train_labels[selection]),
+        train=Split(images[train], labels[train]),
+        validation=Split(images[validation], labels[validation]),
+        selection=Split(images[selection], labels[selection]),
         test=Split(data.test_images, data.test_labels),
     )
 
@@ -88,7 +119,7 @@ def digits_splits(data: digits.Digits, train_size: int | None = None) -> Splits:
         UserError: a class has too few rows, or `train_size` is no number of rows there are.
     """
     order = generator(DIGITS_SEED, "digits split").permutation(len(data.labels))
-    rank = _rank_within_class(data.labels[order])
+    rank = rank_within_class(data.labels[order])
     test_ends = DIGITS_TEST // digits.CLASSES
     validation_ends = test_ends + DIGITS_VALIDATION // digits.CLASSES
     selection_ends = validation_ends + DIGITS_SELECTION // digits.CLASSES
@@ -99,7 +130,7 @@ def digits_splits(data: digits.Digits, train_size: int | None = None) -> Splits:
     def part(name: str, first: int, end: int, size: int | None = None) -> Split:
         rows = order[(rank >= first) & (rank < end)]
         # Shuffled again: taken by rank, the rows of a class that happens to come early would stand first.
-        rows = generator(DIGITS_SEED, f"digits {name}").permutation(rows)[: _checked(size, len(rows))]
+        rows = generator(DIGITS_SEED, f"digits {name}").permutation(rows)[: checked_size(size, len(rows))]
         return Split(data.images[rows], data.labels[rows])
 
     return Splits(
@@ -110,7 +141,7 @@ def digits_splits(data: digits.Digits, train_size: int | None = None) -> Splits:
     )
 
 
-def _rank_within_class(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+def rank_within_class(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """For each row how many earlier rows have its label, [n]."""
     rank = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
@@ -119,7 +150,7 @@ def _rank_within_class(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     return rank
 
 
-def _checked(train_size: int | None, available: int) -> int:
+def checked_size(train_size: int | None, available: int) -> int:
     """The number of training rows to keep; raises UserError where it is not between 1 and `available`."""
     if train_size is None:
         return available
