@@ -71,23 +71,33 @@ def targeted(near: Split, far: Split, held_out: Split, sizes: Sizes, seed: int, 
 
     Source: Mehra & Hamm (2021), supplement D.2; the released targeted test_*.py.
     """
-    train = near.labels, _balanced(near.labels, 0, sizes.train, classes, seed, "train")
-    validation = _balanced(far.labels, 0, sizes.validation, classes, seed, "validation")
-    selection = _balanced(far.labels, sizes.validation, sizes.selection, classes, seed, "validation")
-    test = _balanced(held_out.labels, 0, sizes.test, classes, seed, "test")
-    return Splits(
-        train=Split(near.images[train[1]], near.labels[train[1]]),
-        validation=_posing(far, validation),
-        selection=_posing(far, selection),
-        test=Split(held_out.images[test], held_out.labels[test]),
+    return _targeted(
+        train=(near, _balanced(near.labels, 0, sizes.train, classes, seed, "train")),
+        validation=(far, _balanced(far.labels, 0, sizes.validation, classes, seed, "validation")),
+        selection=(far, _balanced(far.labels, sizes.validation, sizes.selection, classes, seed, "validation")),
+        test=(held_out, _balanced(held_out.labels, 0, sizes.test, classes, seed, "test")),
     )
 
 
-def thirds(pool: Split, seed: int) -> tuple[Split, Split, Split]:
-    """Three disjoint parts of a data set that has no files of its own, shuffled, for `targeted`."""
-    order = generator(seed, "parts of a pool").permutation(len(pool.labels))
-    one, two, three = (Split(pool.images[rows], pool.labels[rows]) for rows in np.array_split(order, 3))
-    return one, two, three
+def targeted_of_one(pool: Split, sizes: Sizes, seed: int, classes: int = 10) -> Splits:
+    """The same from a data set without a test file: four balanced sets, one after the other. Raises as `targeted`."""
+    ends = np.cumsum(sizes)
+    found = {
+        name: (pool, _balanced(pool.labels, int(end) - size, size, classes, seed, "pool"))
+        for name, size, end in zip(Sizes._fields, sizes, ends, strict=True)
+    }
+    return _targeted(**found)
+
+
+def _targeted(
+    train: tuple[Split, NDArray[np.int64]],
+    validation: tuple[Split, NDArray[np.int64]],
+    selection: tuple[Split, NDArray[np.int64]],
+    test: tuple[Split, NDArray[np.int64]],
+) -> Splits:
+    """Splits from pairs of (where rows are, which rows)."""
+    whole = [Split(split.images[rows], split.labels[rows]) for split, rows in (train, test)]
+    return Splits(whole[0], _posing(*validation), _posing(*selection), whole[1])
 
 
 def two_classes(

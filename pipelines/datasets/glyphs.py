@@ -18,7 +18,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -71,7 +71,7 @@ class Shape(NamedTuple):
     """An outline: vertices [n, 2] in units of the font, y upwards, and matplotlib's path codes [n]."""
 
     vertices: NDArray[np.float64]
-    codes: NDArray[np.uint8]
+    codes: NDArray[np.integer]
 
 
 def load() -> Glyphs:
@@ -113,12 +113,13 @@ def unlike(plain: NDArray[np.uint8], least: float = ALIKE) -> list[int]:
 
     Two drawings differ by the sum of their absolute differences over their mean ink, and must differ by `least`.
     """
-    flat = plain.reshape(len(plain), -1).astype(np.float32)
-    ink = flat.sum(axis=1)
+    flat = plain.reshape(len(plain), -1).astype(np.int16)
+    ink = flat.sum(axis=1, dtype=np.int64)
     kept: list[int] = []
     for row, one in enumerate(flat):
-        apart = np.abs(flat[kept] - one).sum(axis=1) / ((ink[kept] + ink[row]) / 2)
-        if not (apart < least).any():
+        # sums of integers: no processor rounds them otherwise
+        apart = np.abs(flat[kept] - one).sum(axis=1, dtype=np.int64)
+        if not (2 * apart < least * (ink[kept] + ink[row])).any():
             kept.append(row)
     return kept
 
@@ -144,7 +145,8 @@ def drawings(letter: int, faces: Sequence[ft2font.FT2Font]) -> NDArray[np.uint8]
 def outline(face: ft2font.FT2Font, letter: int) -> Shape:
     """A letter's outline in a face, not hinted: empty for the few that a face maps to nothing."""
     face.load_char(letter, flags=ft2font.LoadFlags.NO_HINTING | ft2font.LoadFlags.NO_BITMAP)
-    return Shape(*face.get_path())
+    vertices, codes = face.get_path()
+    return Shape(vertices, codes)
 
 
 def fitted(
@@ -163,7 +165,7 @@ def fitted(
 
 def rendered(shapes: Sequence[Shape]) -> NDArray[np.uint8]:
     """Shapes in pixels as drawings, uint8 [n, 28, 28]."""
-    canvas = RendererAgg(SIDE * len(shapes), SIDE, 72)  # side by side on one canvas
+    canvas: Any = RendererAgg(SIDE * len(shapes), SIDE, 72)  # type: ignore[no-untyped-call]  # side by side on one canvas
     pen = canvas.new_gc()
     pen.set_linewidth(0.0)  # filled, not traced
     for place, (vertices, codes) in enumerate(shapes):

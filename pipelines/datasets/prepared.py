@@ -1,6 +1,6 @@
 """Reading what `python -m pipelines.corrupt` wrote, as training may see it.
 
-A prepared folder data/prepared/<profile>/<data>/ holds
+A prepared folder of denoising, data/prepared/<profile>/<data>/, holds
 
     train.npz    what a method trains, and is selected, on
     oracle.npz   which training labels are right: for the Oracle baseline, and for judging importances
@@ -46,9 +46,19 @@ class Prepared(NamedTuple):
     test_images: NDArray[np.uint8]
 
 
-def folder_of(profile: str, data: str) -> Path:
-    """Where a prepared data set lies, from the project's root."""
-    return PREPARED / profile / data
+def folder_of(profile: str, data: str, family: str = "denoising") -> Path:
+    """Where a prepared data set lies, from the project's root.
+
+    Denoising's lie one level higher than other families': it came first, and moving them would retrain its cells.
+    """
+    return PREPARED / profile / data if family == "denoising" else PREPARED / profile / family / data
+
+
+def command(folder: Path) -> str:
+    """The command that makes a prepared folder."""
+    data, above, top = (part.name for part in (folder, folder.parent, folder.parent.parent))
+    family, profile = ("denoising", above) if top == PREPARED.name else (above, top)
+    return f"python -m pipelines.corrupt {family} {profile} {data}"
 
 
 def load_training(folder: Path) -> Prepared:
@@ -68,8 +78,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     Raises:
         UserError: the file is missing, damaged, or lacks one of the arrays; names the command that makes it.
     """
-    folder = path.parent
-    mend = f"run `python -m pipelines.corrupt denoising {folder.parent.name} {folder.name}`"
+    mend = f"run `{command(path.parent)}`"
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names}

@@ -57,7 +57,7 @@ def wine() -> Table:
 
 def _load(name: str) -> Table:
     try:
-        from sklearn import datasets
+        from sklearn import datasets  # type: ignore[import-untyped]
     except ImportError as error:
         raise UserError(f"scikit-learn ships {name} and is missing: pip install scikit-learn") from error
     bunch = getattr(datasets, f"load_{name}")()

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from pipelines import corrupt, fetch
-from pipelines.datasets import digits, sealed
+from pipelines.datasets import digits, mnist, preparing, sealed
 from pipelines.datasets.corruption import first_rows
+from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import Prepared, folder_of, load_oracle_mask, load_training
 from pipelines.datasets.registry import MNIST, RAW
 from pipelines.datasets.splits import digits_splits
+from pipelines.denoising import prepare
 from pipelines.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,9 +148,14 @@ def test_the_index_describes_what_was_written(root: Path) -> None:
         "seeds": [0],
         "train_size": 400,
         "rule": "first_rows",
+        "split": "large",
+        "long_tail": None,
+        "majority": None,
     }
+    assert described["sizes"] == {"train": 400, "validation": 100, "selection": 200, "test": 500}
+    assert described["noise"] == {"nominal": 0.25, "expected": 0.25, "effective": {"0": 0.25}}
     assert described["corrupted_rows"] == {"0": 100}
-    assert described["source_sha256"] == digits.fingerprints(digits.load())
+    assert described["source_sha256"] == fingerprints(digits.load())
     assert sorted(described["files"]) == NAMES[1:]
     for name, arrays in described["files"].items():
         with np.load(folder / name) as archive:
@@ -191,7 +198,7 @@ def test_without_noise_every_label_is_right(root: Path) -> None:
             "no key embedded.prepared.digits-50; beside it there is: digits-51, digits-25, digits-0",
         ),
         ("embedded:", "enclosed:", "no key embedded; beside it there is: common, enclosed, cpu"),
-        ("digits-50: {", "digits-50: 3 #", "digits-50 must hold source, noise"),
+        ("digits-50: {", "digits-50: 3 #", "digits-50 must hold source, seeds"),
         ("common: {", "common: [", "is no valid YAML"),
     ],
 )
@@ -205,7 +212,7 @@ def test_wrong_settings_are_refused_in_words(root: Path, old: str, new: str, mes
 
 def test_numbers_are_read_as_dvc_reads_them(root: Path) -> None:
     write_params(PARAMS.replace("noise: 0.5", "noise: 5e-1"))
-    assert corrupt.read_settings("embedded", "digits-50").noise == 0.5
+    assert prepare.read(preparing.read_entry("denoising", "embedded", "digits-50")).noise == 0.5
 
 
 def test_missing_files_name_the_command_that_makes_them(root: Path) -> None:
@@ -245,7 +252,7 @@ def test_the_command_line_ends_with_one_line_and_status_two(root: Path) -> None:
 
 def test_only_evaluation_imports_the_sealed_labels() -> None:
     assert sealed.importers(ROOT) == sealed.IMPORTED_BY
-    assert corrupt.SEALED_FILE == sealed.SEALED_FILE
+    assert preparing.SEALED_FILE == sealed.SEALED_FILE
 
 
 @pytest.mark.parametrize(
@@ -311,4 +318,4 @@ def test_mnist_is_prepared_from_the_raw_files(root: Path) -> None:
     np.testing.assert_array_equal(wrong, np.broadcast_to(np.arange(2000) < 500, (2, 2000)))
     np.testing.assert_array_equal(load_oracle_mask(folder), ~wrong)
     described = json.loads((folder / "index.json").read_text())
-    assert described["source_sha256"] == {file.name: file.sha256 for file in MNIST.files}
+    assert described["source_sha256"] == fingerprints(mnist.load())
