@@ -2,7 +2,8 @@
 
 Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
-(denoising), table-1 (bytes and seconds against T, U and V). Lines are ours, points with white faces are published.
+(denoising), table-1 (bytes and seconds against T, U and V), and a contact sheet of each few-shot set. Lines are ours,
+points with white faces are published.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
-from pipelines import accuracies, comparison, distances, published, tables
+from pipelines import accuracies, comparison, datasheet, distances, published, tables
 from pipelines.drawing import (
     canvas,
     caption,
@@ -262,6 +263,8 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
     yield "table-1", partial(theory.complexity, inputs)
+    for name, data in datasheet.sheets(inputs).items():
+        yield name, partial(datasheet.sheet, inputs, data)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,6 @@
 """Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
 
-Writes reports/<profile>/pages/{synthetic,denoising,theory}.html and reports/<profile>/index.html. A page is one
+Writes reports/<profile>/pages/{synthetic,denoising,theory,data}.html and reports/<profile>/index.html. A page is one
 file: figures and style are inside, mathematics is MathML, and nothing is loaded from anywhere. The same
 inputs give the same bytes.
 """
@@ -31,7 +31,7 @@ from pipelines.records import write_bytes
 from pipelines.sources import REPORTS, Sources
 
 ROOT = Path(__file__).resolve().parent.parent
-TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising", "theory": "Theory, measured"}
+TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising", "theory": "Theory, measured", "data": "The data"}
 NOTEBOOKS = tuple(TITLES)
 TIMEOUT = 600
 

@@ -28,7 +28,7 @@ from pipelines.settings import PROFILES, hint
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
-KINDS = ("corrupt", *LONG, "evaluate")
+KINDS = ("corrupt", "facts", *LONG, "evaluate")
 """Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines import published, records, settings
 from pipelines.comparison import Estimate, ours
+from pipelines.datasets import preparing
 from pipelines.errors import UserError
 
 FAMILIES = ("synthetic", "denoising")
@@ -20,6 +21,7 @@ MADE_BY = {
     "summary.json": "python -m pipelines.summary {family} {profile}",
     "costs.json": "python -m pipelines.summary {family} {profile} --costs",
     "timings.json": "python -m pipelines.timing {profile}",
+    "data.json": "python -m pipelines.facts {family} {profile}",
     "ledger": "python -m pipelines.theory.ledger {profile}",
     "memory": "python -m pipelines.theory.complexity {profile} memory",
     "timings": "python -m pipelines.theory.complexity {profile} time",
@@ -35,7 +37,7 @@ class Sources:
         params: family -> the profile's block of its params.yaml. common: family -> the block that all
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
         timings.json of the synthetic family. theory: what ledger.json, memory.json and timings.json of the theory
-        family hold. hashes: name of an input -> SHA-256.
+        family hold. data: family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
     """
 
     profile: str
@@ -45,6 +47,7 @@ class Sources:
     costs: Mapping[str, Mapping[str, Any]]
     timings: Mapping[str, Any]
     theory: Mapping[str, Any]
+    data: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
 
     def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
@@ -93,6 +96,11 @@ def load(profile: str) -> Sources:
         path = records.RESULTS / profile / family / file
         read[family, file] = records.read_json(path, MADE_BY[file].format(family=family, profile=profile))
         hashes[f"{family}/{file}"] = records.sha256_of_file(path)
+    data: dict[str, Any] = {}
+    for family in preparing.FAMILIES:
+        path = records.RESULTS / profile / family / "data.json"
+        data[family] = records.read_json(path, MADE_BY["data.json"].format(family=family, profile=profile))["data"]
+        hashes[f"{family}/data.json"] = records.sha256_of_file(path)
     theory: dict[str, Any] = {}
     for name in THEORY:
         path = records.RESULTS / profile / "theory" / f"{name}.json"
@@ -111,5 +119,6 @@ def load(profile: str) -> Sources:
         costs={family: read[family, "costs.json"]["cells"] for family in FAMILIES},
         timings=read["synthetic", "timings.json"],
         theory=theory,
+        data=data,
         hashes=hashes,
     )

@@ -8,6 +8,8 @@ A file for each profile, because DVC writes the whole dvc.lock beside it anew af
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
 import io
 import json
 from pathlib import Path
@@ -17,6 +19,10 @@ from ruamel.yaml import YAML
 
 from pipelines import settings, summary
 from pipelines.closure import closure, imports_of
+from pipelines.datasets import preparing
+from pipelines.datasets.prepared import folder_of
+from pipelines.datasets.registry import DATA_SETS
+from pipelines.datasets.sources import SOURCES
 from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
@@ -26,7 +32,6 @@ from pipelines.theory import complexity, entries
 WDIR = "../../.."
 """The root, from pipelines/<family>/<profile>/."""
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
-MNIST_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def in_git(*paths: str) -> list[Any]:
@@ -126,6 +131,46 @@ def synthetic() -> dict[str, Any]:
     return stages
 
 
+def preparation(family: str, profile: str) -> dict[str, Any]:
+    """Preparation of a family's data in a profile, and the stage that gathers its facts."""
+    block = preparing.params(family)[0][profile]
+    prepare = f"pipelines.{family}.prepare"
+    names = sorted({block["prepared"][data]["source"] for data in block["data"]})
+    sources = [SOURCES[name] for name in names]
+    raw = [f"data/raw/{name}/{file.name}" for name in names if name in DATA_SETS for file in DATA_SETS[name].files]
+    folder = folder_of(profile, "${item.data}", family).as_posix()
+    files = [*importlib.import_module(prepare).FILES, preparing.INDEX_FILE]
+    read = ["index.json", "train.npz"] if family == "few_shot" else ["index.json"]
+    stages: dict[str, Any] = {}
+    if block["data"]:  # DVC knows no empty matrix
+        stages[f"corrupt_{profile}"] = {
+            "desc": f"prepare data for {family}",
+            "matrix": {"data": f"${{{profile}.data}}"},
+            "wdir": WDIR,
+            "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
+            "deps": [*closure("pipelines.corrupt", prepare, *sources), *raw],
+            "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
+            "outs": [f"{folder}/{name}" for name in files],
+        }
+    stages[f"facts_{profile}"] = {
+        "desc": f"gather what there is to know of the data of {family}",
+        "wdir": WDIR,
+        "cmd": f"python -m pipelines.facts {family} {profile}",
+        "deps": [
+            *closure("pipelines.facts"),
+            *(f"{folder_of(profile, data, family).as_posix()}/{name}" for data in block["data"] for name in read),
+        ],
+        "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.data"]}],
+        "outs": in_git(f"results/{profile}/{family}/data.json"),
+    }
+    return stages
+
+
+def preparations(family: str) -> dict[str, Any]:
+    """Those of all profiles, for a family of which nothing else runs yet."""
+    return {name: stage for profile in PROFILES for name, stage in preparation(family, profile).items()}
+
+
 def denoising() -> dict[str, Any]:
     """Preparation, training, evaluation and gathering of the denoising family."""
     stages: dict[str, Any] = {}
@@ -134,17 +179,7 @@ def denoising() -> dict[str, Any]:
         block = settings.profile_params(family, profile)
         over = {"data": f"${{{profile}.data}}"}
         folder = f"data/prepared/{profile}/${{item.data}}"
-        sources = {block["prepared"][data]["source"] for data in block["data"]}
-        raw = [f"data/raw/mnist/{name}" for name in MNIST_FILES] if "mnist" in sources else []
-        stages[f"corrupt_{profile}"] = {
-            "desc": "split a data set and corrupt its labels",
-            "matrix": over,
-            "wdir": WDIR,
-            "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
-            "deps": [*closure("pipelines.corrupt"), *raw],
-            "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
-            "outs": [f"{folder}/{name}" for name in ("train.npz", "oracle.npz", "sealed.npz", "index.json")],
-        }
+        stages.update(preparation(family, profile))
         for method in block["methods"]:
             cell = block["cells"][block["data"][0]][method]
             modules = [solver_of(family, profile, block["data"][0], method)]
@@ -204,7 +239,8 @@ def drawing() -> dict[str, Any]:
     profile = "${item.profile}"
     results = [f"results/{profile}/{family}/{file}" for family in FAMILIES for file in ("summary.json", "costs.json")]
     measured = [f"results/{profile}/theory/{name}.json" for name in THEORY]
-    sources = [*results, f"results/{profile}/synthetic/timings.json", *measured]
+    data = [f"results/{profile}/{family}/data.json" for family in preparing.FAMILIES]
+    sources = [*results, f"results/{profile}/synthetic/timings.json", *measured, *data]
     published = [f"pipelines/published/{name}.yaml" for name in ("paper_results", "figure_curves")]
     params = [{f"pipelines/{family}/params.yaml": ["common", profile]} for family in FAMILIES]
     drawn = [f"reports/{profile}/tables", f"reports/{profile}/figures"]
@@ -253,9 +289,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, fail where a file is out of date")
     given = parser.parse_args(arguments)
     files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
-    for family, build in {"synthetic": synthetic, "denoising": denoising, "theory": theory}.items():
+    builders = {"synthetic": synthetic, "denoising": denoising, "theory": theory}
+    for family in preparing.FAMILIES:
+        builders.setdefault(family, functools.partial(preparations, family))
+    for family, build in builders.items():
         home = Path("pipelines") / family
-        variables = ["../params.yaml"] if family in FAMILIES else []
+        variables = [] if family == "theory" else ["../params.yaml"]
         files |= {home / profile / "dvc.yaml": text(some, variables) for profile, some in by_profile(build()).items()}
     for path, wanted in files.items():
         if given.check and (not path.exists() or path.read_text() != wanted):

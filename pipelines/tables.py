@@ -2,8 +2,8 @@
 
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
-paper's Table 3, in the published version Table 2), table-1 and ledger (theory/tables.py), claims, and results, the
-table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+paper's Table 3, in the published version Table 2), table-1 and ledger (theory/tables.py), data (datasheet.py),
+claims, and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import accuracies, claimed, comparison, distances, headline, published
+from pipelines import accuracies, claimed, comparison, datasheet, distances, headline, published
 from pipelines.comparison import Estimate
 from pipelines.errors import run
 from pipelines.layout import Table, number, plus_minus, printed
@@ -95,7 +95,7 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value 
     return comparison.order((mine, base), (comparison.theirs(value), comparison.theirs(reference)))
 
 
-DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "table-1", "ledger", "claims", "results")
+DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "table-1", "ledger", "data", "claims", "results")
 """The names of all tables."""
 
 
@@ -109,6 +109,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "denoising": accuracies.table,
         "table-1": theory.complexity,
         "ledger": theory.ledger,
+        "data": datasheet.table,
         "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
     }

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.clean_label.stored import CleanLabel
 from pipelines.datasets import sources
 from pipelines.datasets.attack_splits import two_classes
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.poison import nearest
-from pipelines.datasets.prepared import TRAINING_FILE
-from pipelines.datasets.preparing import SEALED_FILE, Arrays, Entry, Made, is_integer
+from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
+from pipelines.datasets.preparing import Entry, Made, is_integer
 from pipelines.datasets.splits import Split, Splits
 
 FILES = (TRAINING_FILE, SEALED_FILE)
@@ -103,18 +104,18 @@ def prepared(splits: Splits, settings: Settings, source: dict[str, str]) -> Made
     for label in (0, 1):
         own, other = (np.flatnonzero(splits.test.labels == one) for one in (label, 1 - label))
         test_base[own] = other[nearest(test[own], test[other])]
-    training: Arrays = {
-        "train_images": splits.train.images,
-        "train_labels": splits.train.labels,
-        "selection_images": splits.selection.images,
-        "selection_labels": splits.selection.labels,
-        "test_images": splits.test.images,
-        "nearest_base": np.stack(bases, axis=1),
-    }
+    training = CleanLabel(
+        train_images=splits.train.images,
+        train_labels=splits.train.labels,
+        selection_images=splits.selection.images,
+        selection_labels=splits.selection.labels,
+        test_images=splits.test.images,
+        nearest_base=np.stack(bases, axis=1),
+    )
     sizes = {name: len(split.labels) for name, split in splits._asdict().items() if name != "validation"}
     return Made(
         files={
-            TRAINING_FILE: training,
+            TRAINING_FILE: training._asdict(),
             SEALED_FILE: {"test_labels": splits.test.labels, "test_base": test_base},
         },
         settings=asdict(settings),

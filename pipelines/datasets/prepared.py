@@ -22,6 +22,7 @@ from pipelines.errors import UserError
 PREPARED = Path("data/prepared")
 TRAINING_FILE = "train.npz"
 ORACLE_FILE = "oracle.npz"
+SEALED_FILE = "sealed.npz"
 
 
 class Prepared(NamedTuple):
@@ -77,7 +78,15 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 
     Raises:
         UserError: the file is missing, damaged, or lacks one of the arrays; names the command that makes it.
+        RuntimeError: these are the sealed labels, which `pipelines.datasets.sealed` alone reads.
     """
+    if path.name == SEALED_FILE:
+        raise RuntimeError(f"{path} holds what evaluation alone may know: pipelines.datasets.sealed reads it")
+    return read_any(path, names)
+
+
+def read_any(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """The same without the question whose file it is, for this package alone."""
     mend = f"run `{command(path.parent)}`"
     try:
         with np.load(path, allow_pickle=False) as archive:

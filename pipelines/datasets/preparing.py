@@ -18,12 +18,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipelines.datasets.fingerprints import sha256
+from pipelines.datasets.prepared import command
 from pipelines.errors import UserError
+from pipelines.records import read_json
 
 FAMILIES = ("denoising", "poisoning", "few_shot", "clean_label")
 """The families that have data to prepare; pipelines/<family>/prepare.py prepares it."""
-# Written out, not imported: only evaluation imports the module that opens this file.
-SEALED_FILE = "sealed.npz"
 INDEX_FILE = "index.json"
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -132,6 +132,12 @@ def index(made: Made) -> dict[str, Any]:
             for name, arrays in made.files.items()
         },
     }
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """A prepared folder's index.json; raises UserError, naming the command that makes it, where it is missing."""
+    found: dict[str, Any] = read_json(folder / INDEX_FILE, command(folder))
+    return found
 
 
 def write(folder: Path, made: Made) -> None:

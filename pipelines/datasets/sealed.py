@@ -1,7 +1,8 @@
-"""The sealed labels: of the test rows, and the right ones of the training rows. Only evaluation opens them.
+"""The sealed labels: of test rows, and the right ones of noisy training rows. Only evaluation opens them.
 
-The guard has two halves. `importers` finds every module that imports this one, so a test can compare them
-with `IMPORTED_BY`; and `load_sealed` refuses to run in the process of any other stage, however it got there.
+The guard has three parts. `prepared.read_arrays`, which everything else reads with, refuses the file. `importers`
+finds every module that imports this one, so a test can compare them with `IMPORTED_BY`. And `opened` refuses to run in
+the process of any other stage, however it got there.
 """
 
 from __future__ import annotations
@@ -9,14 +10,12 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets.prepared import read_arrays
-
-SEALED_FILE = "sealed.npz"
+from pipelines.datasets.prepared import SEALED_FILE, read_any
 
 OPENED_BY = frozenset({"pipelines.evaluate"})
 """The stages in whose process the labels may be opened. A further one must need test labels for what it computes."""
@@ -26,7 +25,7 @@ IMPORTED_BY = frozenset({"pipelines.denoising.metrics"})
 
 
 class Sealed(NamedTuple):
-    """Right labels, in the order of the prepared images.
+    """Right labels of denoising, in the order of the prepared images.
 
     Attributes:
         test_labels: uint8 [n_test].
@@ -38,7 +37,12 @@ class Sealed(NamedTuple):
 
 
 def load_sealed(folder: Path) -> Sealed:
-    """Read sealed.npz of a prepared folder.
+    """Read sealed.npz of a folder prepared for denoising; raises as `opened`."""
+    return Sealed(**opened(folder, Sealed._fields))
+
+
+def opened(folder: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Read these arrays of sealed.npz of a prepared folder; which there are is said in the family's prepare.py.
 
     Raises:
         UserError: the file is missing or damaged; names the command that makes it.
@@ -48,7 +52,7 @@ def load_sealed(folder: Path) -> Sealed:
     if stage.startswith("pipelines.") and stage not in OPENED_BY:
         allowed = ", ".join(sorted(OPENED_BY))
         raise RuntimeError(f"{stage} opened the sealed labels in {folder}; only {allowed} may")
-    return Sealed(**read_arrays(folder / SEALED_FILE, Sealed._fields))
+    return read_any(folder / SEALED_FILE, names)
 
 
 def _running_stage() -> str:

@@ -25,8 +25,8 @@ from pipelines.datasets.paper_splits import (
     svhn_splits,
     wrn_splits,
 )
-from pipelines.datasets.prepared import ORACLE_FILE, TRAINING_FILE, Prepared
-from pipelines.datasets.preparing import SEALED_FILE, Entry, Made, is_integer, is_number
+from pipelines.datasets.prepared import ORACLE_FILE, SEALED_FILE, TRAINING_FILE, Prepared
+from pipelines.datasets.preparing import Entry, Made, is_integer, is_number
 from pipelines.datasets.splits import Split, Splits, digits_splits, mnist_splits
 from pipelines.errors import UserError
 

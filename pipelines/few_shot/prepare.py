@@ -25,11 +25,11 @@ from pipelines.datasets import class_splits, sources, tasks
 from pipelines.datasets.class_splits import Classes
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.fingerprints import fingerprints
-from pipelines.datasets.prepared import TRAINING_FILE
-from pipelines.datasets.preparing import SEALED_FILE, Arrays, Entry, Made
+from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
+from pipelines.datasets.preparing import Arrays, Entry, Made
 from pipelines.datasets.tasks import Shape, Tasks
+from pipelines.few_shot.stored import TEST_FILE, FewShot, MetaTest
 
-TEST_FILE = "test.npz"
 FILES = (TRAINING_FILE, TEST_FILE, SEALED_FILE)
 FINGERPRINTED = 20
 """Meta-batches whose fingerprint the index has."""
@@ -114,12 +114,15 @@ def prepared(
         for seed in settings.seeds
     ]
     validation = images[split.validation]
-    training: Arrays = {
-        "train_images": images[split.train],
-        "validation_images": validation,
-        "seeds": np.array(settings.seeds, dtype=np.int64),
-        **{f"selection_{field}": np.stack([getattr(one, field) for one in selection]) for field in Tasks._fields},
-    }
+    training = FewShot(
+        train_images=images[split.train],
+        validation_images=validation,
+        rotations=np.array(turns, dtype=np.int64),
+        seeds=np.array(settings.seeds, dtype=np.int64),
+        selection_classes=np.stack([one.classes for one in selection]),
+        selection_support=np.stack([one.support for one in selection]),
+        selection_query=np.stack([one.query for one in selection]),
+    )
     test, sealed = meta_test(images[split.test], turns, settings)
     facts = {
         "classes": counts,
@@ -130,7 +133,7 @@ def prepared(
         "nearest_neighbour": _nearest_neighbour(validation, selection[0], turns),
     }
     return Made(
-        files={TRAINING_FILE: training, TEST_FILE: test, SEALED_FILE: sealed},
+        files={TRAINING_FILE: training._asdict(), TEST_FILE: test._asdict(), SEALED_FILE: sealed},
         settings=asdict(settings),
         source=source,
         facts=facts,
@@ -148,7 +151,7 @@ def first_batches(classes: int, drawings: int, settings: Settings, seed: int) ->
     return digest.hexdigest()
 
 
-def meta_test(images: NDArray[np.uint8], turns: int, settings: Settings) -> tuple[Arrays, Arrays]:
+def meta_test(images: NDArray[np.uint8], turns: int, settings: Settings) -> tuple[MetaTest, Arrays]:
     """The tasks of meta-test without the labels of their queries, and those labels.
 
     The images are shuffled one by one, and the queries of a task among each other: what is left in the open says
@@ -172,7 +175,7 @@ def meta_test(images: NDArray[np.uint8], turns: int, settings: Settings) -> tupl
         )
         queries.append(np.take_along_axis(asked, shuffled, axis=1))
         labels.append(right[shuffled])
-    test = {"test_images": flat[order], "support": np.stack(supports), "query": np.stack(queries)}
+    test = MetaTest(flat[order], np.stack(supports), np.stack(queries))
     classes = np.repeat(np.arange(count, dtype=np.int32), drawings)[order]
     return test, {"query_labels": np.stack(labels), "image_classes": classes}
 

@@ -15,9 +15,10 @@ import numpy as np
 from pipelines.datasets import attack_splits, poison, sources
 from pipelines.datasets.attack_splits import TARGETED, UNTARGETED, Sizes
 from pipelines.datasets.fingerprints import fingerprints
-from pipelines.datasets.prepared import TRAINING_FILE
-from pipelines.datasets.preparing import SEALED_FILE, Entry, Made, is_integer
+from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
+from pipelines.datasets.preparing import Entry, Made, is_integer
 from pipelines.datasets.splits import Split, Splits
+from pipelines.poisoning.stored import Poisoning
 
 FILES = (TRAINING_FILE, SEALED_FILE)
 CLASSES = 10
@@ -96,18 +97,19 @@ def prepared(trials: list[tuple[Splits, poison.Poisons]], settings: Settings, so
     def stacked(name: str, field: str) -> np.ndarray:
         return np.stack([getattr(getattr(splits, name), field) for splits, _ in trials])
 
-    training = {
-        f"{name}_{field}": stacked(name, field)
-        for name in ("train", "validation", "selection")
-        for field in ("images", "labels")
-    }
-    training |= {
-        "poison_images": np.stack([poisons.images for _, poisons in trials]),
-        "poison_labels": np.stack([poisons.labels for _, poisons in trials]),
-        "poison_rows": np.stack([poisons.rows for _, poisons in trials]),
-        "seeds": np.array(settings.seeds, dtype=np.int64),
-        "test_images": stacked("test", "images"),
-    }
+    training = Poisoning(
+        train_images=stacked("train", "images"),
+        train_labels=stacked("train", "labels"),
+        validation_images=stacked("validation", "images"),
+        validation_labels=stacked("validation", "labels"),
+        selection_images=stacked("selection", "images"),
+        selection_labels=stacked("selection", "labels"),
+        poison_images=np.stack([poisons.images for _, poisons in trials]),
+        poison_labels=np.stack([poisons.labels for _, poisons in trials]),
+        poison_rows=np.stack([poisons.rows for _, poisons in trials]),
+        seeds=np.array(settings.seeds, dtype=np.int64),
+        test_images=stacked("test", "images"),
+    )
     first, start = trials[0]
     facts = {
         "classes": CLASSES,
@@ -116,7 +118,7 @@ def prepared(trials: list[tuple[Splits, poison.Poisons]], settings: Settings, so
         "first_poisons": {"from": first.train.labels[start.rows[:10]].tolist(), "to": start.labels[:10].tolist()},
     }
     return Made(
-        files={TRAINING_FILE: training, SEALED_FILE: {"test_labels": stacked("test", "labels")}},
+        files={TRAINING_FILE: training._asdict(), SEALED_FILE: {"test_labels": stacked("test", "labels")}},
         settings={**asdict(settings), "sizes": settings.sizes._asdict()},
         source=source,
         facts=facts,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipelines import published, settings
+from pipelines import facts, published, settings
 from pipelines.comparison import FULL_BUDGET
 from pipelines.distances import ablation
 from pipelines.statistics import curve_over_trials, over_trials
@@ -53,7 +53,40 @@ def contents(profile: str, off: float) -> dict[str, str]:
         "rows": timings(profile),
     }
     files |= theory(profile)
+    files |= {f"{family}/data.json": {"schema": 1, "family": family, "profile": profile, "data": found}
+              for family, found in data(profile).items()}  # fmt: skip
     return {name: json.dumps(value, allow_nan=False) for name, value in files.items()}
+
+
+def data(profile: str) -> dict[str, dict[str, Any]]:
+    """Facts of one data set for each family; few-shot data in the profile `embedded` alone."""
+    denoising = {
+        "settings": {"source": "mnist", "noise": 0.4, "rule": "uniform", "long_tail": None, "seeds": [0, 1]},
+        "classes": 10, "sizes": {"train": 2000, "validation": 1000, "selection": 1000, "test": 10000}, "bytes": 11_000_000,
+        "noise": {"nominal": 0.4, "expected": 0.36, "effective": {"0": 0.355, "1": 0.367}},
+    }  # fmt: skip
+    poisoning = {
+        "settings": {"source": "mnist", "attack": "targeted", "points": 60, "seeds": [0]},
+        "classes": 10, "sizes": {"train": 1000, "validation": 400, "selection": 100, "test": 5000}, "bytes": 5_000_000,
+        "poisons": {"points": 60, "share of train": 0.06},
+    }  # fmt: skip
+    clean_label = {
+        "settings": {"source": "mnist", "pair": [4, 9], "features": "pixels"},
+        "classes": 2, "sizes": {"train": 1700, "selection": 100, "test": 600}, "bytes": 2_000_000,
+    }  # fmt: skip
+    drawn = np.random.default_rng(0).integers(0, 255, (260, 20, 8, 8)).astype(np.uint8)
+    few_shot = {
+        "settings": {"source": "glyphs", "way": 5, "shot": 1, "test_tasks": 600, "seeds": [0]},
+        "classes": {"train": 700, "validation": 150, "test": 250}, "bytes": 1_000_000, "made_with": ["a pen"],
+        "nearest_neighbour": {"accuracy": 51.24, "standard error": 0.52, "tasks": 300}, "sheet": facts.sheet(drawn),
+    }  # fmt: skip
+    found: dict[str, dict[str, Any]] = {
+        "denoising": {"mnist-uniform": denoising}, "poisoning": {"mnist-targeted": poisoning},
+        "few_shot": {}, "clean_label": {"mnist-4-9": clean_label},
+    }  # fmt: skip
+    if profile == "embedded":
+        found["few_shot"] = {"glyphs-5way-1shot": few_shot}
+    return found
 
 
 def theory(profile: str) -> dict[str, Any]:

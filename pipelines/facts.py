@@ -1,0 +1,75 @@
+"""Gather what there is to know of a family's prepared data: `python -m pipelines.facts <family> <profile>`.
+
+Reads index.json of every data set in the profile's list, and of few-shot data the training images. Writes
+results/<profile>/<family>/data.json: sizes, classes, rates, settings, fingerprints, and a contact sheet of few-shot
+data. It is what tables, figures and pages draw data from, so that they need no data file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from pipelines import records
+from pipelines.datasets import preparing
+from pipelines.datasets.prepared import folder_of
+from pipelines.errors import UserError, run
+from pipelines.few_shot import stored
+
+SHEET = (12, 20)
+"""Rows and columns of the sheet's first part, a drawing of each of as many classes."""
+ROWS = 5
+"""Classes of which the sheet shows twenty drawings."""
+
+
+def names(family: str, profile: str) -> list[str]:
+    """The data sets that a profile prepares for a family; raises UserError where its params.yaml does not say."""
+    params, path = preparing.params(family)
+    try:
+        found: list[str] = params[profile]["data"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} must hold {profile}.data, a list of names (it may be empty)") from error
+    return found
+
+
+def facts(family: str, profile: str, data: str) -> dict[str, Any]:
+    """What the index of a prepared data set says, without the list of its arrays; of few-shot data with its sheet.
+
+    Raises UserError, naming the command, where it was not prepared.
+    """
+    folder = folder_of(profile, data, family)
+    found = preparing.read_index(folder)
+    arrays = found.pop("files")
+    found["bytes"] = sum(
+        int(np.prod(one["shape"])) * np.dtype(one["type"]).itemsize for file in arrays.values() for one in file.values()
+    )
+    return {**found, "sheet": sheet(stored.load(folder).train_images)} if family == "few_shot" else found
+
+
+def sheet(images: np.ndarray) -> dict[str, Any]:
+    """A contact sheet of images [classes, drawings, side, side, ...], packed: "classes" [240, ...], one drawing of as
+    many classes, evenly spaced, and "drawings" [5, 20, ...], of five of them."""
+    count = min(len(images), SHEET[0] * SHEET[1])
+    spread = np.linspace(0, len(images) - 1, count).astype(int)
+    few = np.linspace(0, len(images) - 1, ROWS + 2).astype(int)[1:-1]
+    return {
+        "classes": records.pack(images[spread, 0]),
+        "drawings": records.pack(images[few, : SHEET[1]]),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line; see the module's head."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.facts", description=__doc__)
+    parser.add_argument("family", choices=preparing.FAMILIES)
+    parser.add_argument("profile")
+    given = parser.parse_args(arguments)
+    found = {data: facts(given.family, given.profile, data) for data in names(given.family, given.profile)}
+    head = {"schema": records.SCHEMA, "family": given.family, "profile": given.profile}
+    records.write_json(records.RESULTS / given.profile / given.family / "data.json", {**head, "data": found})
+
+
+if __name__ == "__main__":
+    run(main)
