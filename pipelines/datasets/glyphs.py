@@ -155,7 +155,7 @@ def fitted(
     size: float = FIT,
     centre: NDArray[np.float64] | float = SIDE / 2,
 ) -> Shape:
-    """A shape after a linear map, its box centred at `centre` with a longer side of `size` pixels."""
+    """A shape after a linear map, the box of its points centred at `centre` with a longer side of `size` pixels."""
     mapped = shape.vertices if matrix is None else shape.vertices @ matrix.T
     # the vertex that closes a contour is (0, 0), whatever the contour
     drawn = mapped[shape.codes != Outline.CLOSEPOLY]

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.datasets.corruption import RULES, first_rows, generator, share
+from pipelines.datasets.corruption import (
+    RULES,
+    Noisy,
+    effective,
+    first_rows,
+    generator,
+    pair_flip,
+    random_rows,
+    share,
+    uniform,
+)
 
 LABELS = np.tile(np.arange(10, dtype=np.uint8), 900)
 
@@ -100,4 +112,56 @@ def test_labels_that_do_not_fit_the_classes_are_refused() -> None:
         first_rows(LABELS, 0.5, seed=0, classes=9)
     with pytest.raises(ValueError):
         first_rows(LABELS, 0.5, seed=-1)
-    assert RULES["first_rows"] is first_rows
+    for rule in RULES.values():
+        with pytest.raises(ValueError, match="does not fit 9 classes"):
+            rule(LABELS, 0.5, 0, 9)
+
+
+def test_the_rules_have_names() -> None:
+    expected = {"first_rows": first_rows, "random_rows": random_rows, "uniform": uniform, "pair_flip": pair_flip}
+    assert expected == RULES
+
+
+@pytest.mark.parametrize("rule", [random_rows, pair_flip])
+def test_random_rows_are_as_many_as_asked_for_and_lie_everywhere(rule: Callable[..., Noisy]) -> None:
+    noisy, corrupted = rule(LABELS, 0.25, seed=1)
+    np.testing.assert_array_equal(noisy != LABELS, corrupted)
+    assert corrupted.sum() == 2250
+    # 9 stretches of 1000 rows, hypergeometric with mean 250 and s.d. 12.9
+    stretches = corrupted.reshape(9, 1000).sum(axis=1)
+    assert (abs(stretches - 250) < 4 * 12.9).all() and len(set(stretches.tolist())) > 1
+
+
+@pytest.mark.parametrize("rule", [random_rows, pair_flip, uniform])
+def test_less_noise_is_a_part_of_more(rule: Callable[..., Noisy]) -> None:
+    quarter, half = rule(LABELS, 0.25, seed=2), rule(LABELS, 0.5, seed=2)
+    assert (half.corrupted | ~quarter.corrupted).all()
+    np.testing.assert_array_equal(quarter.labels[quarter.corrupted], half.labels[quarter.corrupted])
+    assert not np.array_equal(half.labels, rule(LABELS, 0.5, seed=3).labels)
+
+
+def test_a_random_half_is_wrong_in_any_way() -> None:
+    """The rule of Franceschi et al.: a random half, each wrong class as likely as the others."""
+    noisy, corrupted = random_rows(LABELS, 0.5, seed=0)
+    assert corrupted.sum() == 4500
+    steps = np.bincount((noisy[corrupted].astype(int) - LABELS[corrupted]) % 10, minlength=10)
+    # 9 cells of mean 500; the 99.99% quantile with 8 degrees of freedom is 31.8
+    assert steps[0] == 0 and ((steps[1:] - 500) ** 2 / 500).sum() < 31.8
+
+
+def test_forty_percent_of_any_label_is_thirty_six_of_wrong_ones() -> None:
+    labels = np.tile(np.arange(10, dtype=np.uint8), 5000)
+    noisy, corrupted = uniform(labels, 0.4, seed=0)
+    np.testing.assert_array_equal(noisy != labels, corrupted)
+    # of 20,000 relabelled rows a tenth keeps its label, with s.d. 42
+    assert abs(corrupted.mean() - 0.36) < 4 * 42 / 50_000
+    # the last class is drawn as often as the others
+    assert abs((noisy[corrupted] == 9).sum() - 1800) < 4 * 41
+    assert effective("uniform", 0.4, 10) == pytest.approx(0.36)
+    assert [effective(rule, 0.4, 10) for rule in ("first_rows", "random_rows", "pair_flip")] == [0.4] * 3
+
+
+def test_a_pair_flip_goes_to_the_next_class() -> None:
+    noisy, corrupted = pair_flip(LABELS, 0.45, seed=0)
+    np.testing.assert_array_equal(noisy[corrupted], (LABELS[corrupted] + 1) % 10)
+    np.testing.assert_array_equal(noisy[~corrupted], LABELS[~corrupted])

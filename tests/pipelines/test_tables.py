@@ -46,7 +46,7 @@ def test_all_tables_twice(place: Path) -> None:
     rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
     assert rows == {
         "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": 12,
-        "table-1": 5, "ledger": 4,
+        "table-1": 5, "ledger": 4, "data": 3,
         "results": 16 + 2 + 4 + 10,
     }  # fmt: skip
     for name in ("figure-1", "figure-2", "figure-7"):
@@ -188,3 +188,19 @@ def test_a_bar_does_not_end_a_cell() -> None:
     table = Table("t", "t", frame, frame, [], "Drawn from: nothing.")
     assert "x\\|y" in table.markdown()
     assert len(pd.read_csv(io.StringIO(table.csv()), comment="#")) == 1
+
+
+def test_the_data_of_a_profile(place: Path) -> None:
+    made_up.write_results(place, "embedded")
+    table = tables.draw(sources.load("embedded"), "data")
+    assert list(table.shown["effective"]) == ["36.1%", "6%", "-", "-"]
+    assert list(table.shown["what is done"]) == [
+        "noise 40%: random rows, any class", "targeted, 60 poison points", "5-way 1-shot, 600 tasks of meta-test",
+        "classes 4 and 9, base nearest in pixels",
+    ]  # fmt: skip
+    assert table.shown.iloc[1]["rows, or classes of few-shot data"] == (
+        "1,000 train, 400 validation, 100 selection, 5,000 test"
+    )
+    assert list(table.numbers["nominal noise"])[:2] == [0.4, 0.06]
+    assert list(table.numbers["nearest neighbour"])[2] == 51.24
+    assert "few_shot/data.json" in table.drawn_from
