@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from pipelines import drawing, figures, published, sources
+from pipelines import datasheet, drawing, figures, published, sources
 from pipelines.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +92,24 @@ def test_other_figures(inputs: Sources) -> None:
     bars = [bar for bar in clock.axes[0].patches if isinstance(bar, Rectangle)]
     widths = [bar.get_width() for bar in bars if bar.get_width() > 0]
     assert len(widths) == 3 * 3 + 2
+
+
+def test_the_contact_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made_up.write_results(tmp_path, "embedded")
+    inputs = sources.load("embedded")
+    assert [name for name, _ in figures.drawings(inputs)][-1] == "sheet-glyphs-5way-1shot"
+    with drawing.style():
+        figure = datasheet.sheet(inputs, "glyphs-5way-1shot")
+    above, below = (np.asarray(axes.get_images()[0].get_array()) for axes in figure.axes)
+    assert [axes.get_title() for axes in figure.axes] == ["240 of the classes", "20 drawings of 5 classes"]
+    drawn = np.random.default_rng(0).integers(0, 255, (260, 20, 8, 8)).astype(np.uint8)
+    assert above.shape == (12 * 8, 20 * 8) and below.shape == (5 * 8, 20 * 8)
+    np.testing.assert_array_equal(above[:8, :8], 255 - drawn[0, 0])
+    np.testing.assert_array_equal(above[-8:, -8:], 255 - drawn[259, 0])
+    np.testing.assert_array_equal(below[8:16, 16:24], 255 - drawn[86, 2])
+    assert "few_shot/data.json" in figure.get_supxlabel()
 
 
 def test_a_users_own_style_changes_nothing(inputs: Sources, tmp_path: Path) -> None:

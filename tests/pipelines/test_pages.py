@@ -40,7 +40,7 @@ def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
     found = []
     for _ in range(2):
         pages.main(["cpu"])
-        names = ("index.html", "pages/synthetic.html", "pages/denoising.html")
+        names = ("index.html", "pages/synthetic.html", "pages/denoising.html", "pages/data.html")
         found.append({name: (place / "reports/cpu" / name).read_text() for name in names})
     assert found[0] == found[1]
     for text in found[0].values():
@@ -50,6 +50,9 @@ def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
     synthetic, denoising = found[0]["pages/synthetic.html"], found[0]["pages/denoising.html"]
     assert synthetic.count("<img") == 7 and denoising.count("<img") == 2
     assert synthetic.count("<math") >= 40 and "$" not in re.sub(r"data:[^\"]*", "", synthetic)
+    data = found[0]["pages/data.html"]
+    assert "random rows, any class" in data and "36.1%" in data and "This profile has no few-shot data." in data
+    assert data.count("<img") == 0
     # what is said follows from the numbers: Penalty was moved away on example 1
     assert re.search(r"21 of 24</strong> panels end where the paper", synthetic)
     assert "example 1, T = 10, Penalty: ours 0.71" in synthetic.replace("\u00a0", " ")
@@ -75,6 +78,14 @@ def test_notebooks_are_bare_and_take_the_profile_first(name: str) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
     assert notebook["cells"][0] is code[0] and "BILEVEL_PROFILE" in "".join(code[0]["source"])
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+
+
+def test_the_page_on_the_data_shows_the_sheet(place: Path) -> None:
+    made_up.write_results(place, "embedded")
+    draw_pixels(place, "embedded")
+    body, _ = pages.Exporter().from_notebook_node(pages.executed(pages.notebook_path("data"), "embedded"))
+    assert body.count("<img") == 1 and "glyphs-5way-1shot: a drawing of each of many classes" in body
+    assert "drawn by a pen" in body and "51.2 ± 0.5 percent" in body.replace("\u00a0", " ")
 
 
 def test_mathematics() -> None:
