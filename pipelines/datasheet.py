@@ -136,6 +136,8 @@ def sheet(inputs: Sources, data: str) -> Figure:
 
 
 def _tiled(images: np.ndarray) -> np.ndarray:
-    """Images [rows, columns, height, width, ...] as one."""
+    """Images [rows, columns, height, width] as one, or with channels before the sides, which then come last."""
+    if images.ndim == 5:
+        images = np.moveaxis(images, 2, -1)
     rows, columns, height, width = images.shape[:4]
     return images.swapaxes(1, 2).reshape(rows * height, columns * width, *images.shape[4:])

@@ -49,7 +49,7 @@ def facts(family: str, profile: str, data: str) -> dict[str, Any]:
 
 
 def sheet(images: np.ndarray) -> dict[str, Any]:
-    """A contact sheet of images [classes, drawings, side, side, ...], packed: "classes" [240, ...], one drawing of as
+    """A contact sheet of images [classes, drawings, ..., side, side], packed: "classes" [240, ...], one drawing of as
     many classes, evenly spaced, and "drawings" [5, 20, ...], of five of them."""
     count = min(len(images), SHEET[0] * SHEET[1])
     spread = np.linspace(0, len(images) - 1, count).astype(int)

@@ -22,7 +22,7 @@ from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.registry import DATA_SETS
-from pipelines.datasets.sources import SOURCES
+from pipelines.datasets.sources import module_of
 from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
@@ -136,7 +136,7 @@ def preparation(family: str, profile: str) -> dict[str, Any]:
     block = preparing.params(family)[0][profile]
     prepare = f"pipelines.{family}.prepare"
     names = sorted({block["prepared"][data]["source"] for data in block["data"]})
-    sources = [SOURCES[name] for name in names]
+    sources = [module_of(name) for name in names]
     raw = [f"data/raw/{name}/{file.name}" for name in names if name in DATA_SETS for file in DATA_SETS[name].files]
     folder = folder_of(profile, "${item.data}", family).as_posix()
     files = [*importlib.import_module(prepare).FILES, preparing.INDEX_FILE]

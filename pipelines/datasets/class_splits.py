@@ -1,7 +1,8 @@
-"""Few-shot splits: which classes are for meta-training, meta-validation and meta-test.
+"""Few-shot splits of data sets whose reader does not split them: classes for meta-training, -validation and -test.
 
-Tasks of meta-validation choose iterates and hyper-parameters. Where the paper has none, its classes are taken from
-those of meta-training, and each function says which.
+Mini-ImageNet's 64, 16 and 20 classes and FC100's 60, 20 and 20 come split from their readers. Tasks of
+meta-validation choose iterates and hyper-parameters. Where the paper has none, its classes are taken from those of
+meta-training, and each function says which.
 """
 
 from __future__ import annotations
@@ -40,37 +41,6 @@ def omniglot(count: int = 1623) -> Classes:
         raise UserError(f"Omniglot has 1623 characters, these are {count}: {OMNIGLOT_TRAIN} are for meta-training")
     learnt = OMNIGLOT_TRAIN - OMNIGLOT_VALIDATION
     return Classes(np.arange(learnt), np.arange(learnt, OMNIGLOT_TRAIN), np.arange(OMNIGLOT_TRAIN, count))
-
-
-def mini_imagenet(count: int = 100) -> Classes:
-    """Ravi & Larochelle's 64, 16 and 20 classes, in that order in the reader. The paper loads the 16 and leaves them.
-
-    Raises: UserError: there are not 100.
-    """
-    if count != 100:
-        raise UserError(f"mini-ImageNet has 100 classes, these are {count}")
-    return Classes(np.arange(64), np.arange(64, 80), np.arange(80, 100))
-
-
-FC100 = {
-    "train": (1, 2, 3, 4, 5, 6, 9, 10, 15, 17, 18, 19),
-    "validation": (8, 11, 13, 16),
-    "test": (0, 7, 12, 14),
-}
-"""The super-classes of CIFAR-100, by their numbers there, in each split."""
-
-
-def fc100(superclasses: NDArray[np.integer]) -> Classes:
-    """FC100: CIFAR-100's classes split by super-class, 60, 20 and 20.
-
-    Args: superclasses: [100], the super-class of each class.
-    Raises: UserError: there are not 20 super-classes of 5.
-    Source: Oreshkin et al. (2018), TADAM, supplement.
-    """
-    counts = np.bincount(superclasses)
-    if len(counts) != 20 or (counts != 5).any():
-        raise UserError("CIFAR-100 has 20 super-classes of 5 classes each, these are others")
-    return Classes(*(np.flatnonzero(np.isin(superclasses, chosen)) for chosen in FC100.values()))
 
 
 def drawn(count: int, validation: int, test: int) -> Classes:

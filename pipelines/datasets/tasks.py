@@ -77,15 +77,15 @@ def pictures(
     """The drawings of tasks.
 
     Args:
-        images: uint8 [classes, drawings, side, side, ...], not turned.
+        images: uint8 [classes, drawings, side, side] or [classes, drawings, channels, side, side], not turned.
         classes: [tasks, way], below classes * rotations. drawings: [tasks, way, k].
 
-    Returns: uint8 [tasks, way, k, side, side, ...].
+    Returns: uint8 [tasks, way, k, side, side], or with channels before the sides.
     """
     found: NDArray[np.uint8] = images[(classes // rotations)[..., None], drawings]
     turns = classes % rotations
     for turn in range(1, rotations):
-        found[turns == turn] = np.rot90(found[turns == turn], turn, axes=(2, 3))
+        found[turns == turn] = np.rot90(found[turns == turn], turn, axes=(-2, -1))
     return found
 
 

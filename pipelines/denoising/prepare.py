@@ -33,7 +33,13 @@ from pipelines.errors import UserError
 FILES = (TRAINING_FILE, ORACLE_FILE, SEALED_FILE)
 
 SPLITS: dict[str, dict[str, Callable[..., Splits]]] = {
-    "large": {"mnist": mnist_splits, "digits": digits_splits, "cifar10": cifar10_splits, "svhn": svhn_splits},
+    "large": {
+        "mnist": mnist_splits,
+        "digits": digits_splits,
+        "cifar10": cifar10_splits,
+        "cifar10-part": cifar10_splits,
+        "svhn": svhn_splits,
+    },
     "wrn": {"cifar10": wrn_splits},
     "small": {"mnist": small_splits},
     "franceschi": {"mnist": franceschi_splits},

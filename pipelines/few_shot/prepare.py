@@ -15,11 +15,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines.datasets import class_splits, sources, tasks
 from pipelines.datasets.class_splits import Classes
@@ -28,6 +27,7 @@ from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
 from pipelines.datasets.preparing import Arrays, Entry, Made
 from pipelines.datasets.tasks import Shape, Tasks
+from pipelines.errors import UserError
 from pipelines.few_shot.stored import TEST_FILE, FewShot, MetaTest
 
 FILES = (TRAINING_FILE, TEST_FILE, SEALED_FILE)
@@ -37,13 +37,21 @@ FINGERPRINTED = 20
 SPLITS: dict[str, Callable[[int], Classes]] = {
     "glyphs": lambda count: class_splits.drawn(count, validation=150, test=250),
     "omniglot": class_splits.omniglot,
-    "mini_imagenet": class_splits.mini_imagenet,
 }
 """Source -> how its classes are split."""
-QUARTER_TURNS = {"glyphs": 1, "omniglot": 4, "mini_imagenet": 1}
-"""Source -> rotations that are classes of their own. A turned u is an n, so the glyphs have none."""
-SIDE = {"glyphs": 28, "omniglot": 28, "mini_imagenet": 84}
-"""Source -> pixels along a side, to which images are brought."""
+SPLIT_BY_READER = ("mini-imagenet", "mini-imagenet-lite", "fc100")
+OPTIONS = {"omniglot": {"side": 28}}
+"""Source -> how its reader is called."""
+QUARTER_TURNS = {"omniglot": 4}
+"""Source -> rotations that are classes of their own, else one. A turned u is an n, so the glyphs have none."""
+
+
+class Parts(NamedTuple):
+    """Images by class, uint8 [classes, drawings, side, side] or [classes, drawings, channels, side, side]."""
+
+    train: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    test: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Settings:
     """How few-shot learning is prepared.
 
     Attributes:
-        source: a key of `SPLITS`.
+        source: a key of `SPLITS`, or one of `SPLIT_BY_READER`.
         way, shot, query: of a task.
         meta_batch: tasks of an upper iteration.
         selection_tasks, test_tasks: how many a method is selected, and judged, on.
@@ -74,7 +82,7 @@ class Settings:
 
 def read(entry: Entry) -> Settings:
     """Settings from an entry of params.yaml; raises UserError for a bad value."""
-    source = entry.one_of("source", set(SPLITS) & set(sources.SOURCES))
+    source = entry.one_of("source", {*SPLITS, *SPLIT_BY_READER} & set(sources.SOURCES))
     return Settings(
         source,
         way=entry.integer("way", 2),
@@ -90,47 +98,65 @@ def read(entry: Entry) -> Settings:
 def prepare(entry: Entry) -> Made:
     """The preparation that an entry of params.yaml asks for."""
     settings = read(entry)
-    data = sources.load(settings.source)
-    return prepared(data.images, settings, fingerprints(data), getattr(data, "made_with", ()))
+    data = sources.load(settings.source, **OPTIONS.get(settings.source, {}))
+    parts = parts_of(data, settings.source)
+    return prepared(parts, settings, fingerprints(data), getattr(data, "made_with", ()))
 
 
-def prepared(
-    images: NDArray[np.uint8], settings: Settings, source: dict[str, str], made_with: tuple[str, ...] = ()
-) -> Made:
-    """A pure function of its arguments.
+def parts_of(data: Any, source: str) -> Parts:
+    """The images of each split by class.
 
     Args:
-        images: uint8 [classes, drawings, height, width, ...].
-        made_with: versions of what drew the images, where they were drawn.
+        data: `images` [classes, drawings, side, side], uint8 or bool (ink), to be split here; or `train`, `validation`
+            and `test`, each with `images` [n, ...] class by class and `labels` [n].
+
+    Raises: UserError: the classes are too few, or have not all as many images.
+    """
+    if source in SPLITS:
+        split = SPLITS[source](len(data.images))
+        images = data.images.astype(np.uint8) * 255 if data.images.dtype == np.bool_ else data.images
+        return Parts(*(images[classes] for classes in split))
+    by_class = []
+    for name in Parts._fields:
+        part = getattr(data, name)
+        counts = np.bincount(part.labels)
+        if len(set(counts.tolist())) != 1:
+            raise UserError(f"the classes of {source}, {name}, have {counts.min()} to {counts.max()} images, not as many")
+        by_class.append(part.images.reshape(len(counts), counts[0], *part.images.shape[1:]))
+    return Parts(*by_class)
+
+
+def prepared(parts: Parts, settings: Settings, source: dict[str, str], made_with: tuple[str, ...] = ()) -> Made:
+    """A pure function of its arguments.
+
+    Args: made_with: versions of what drew the images, where they were drawn.
     Raises: UserError: there are too few classes or drawings for the tasks.
     """
-    images, turns = resized(images, SIDE[settings.source]), QUARTER_TURNS[settings.source]
-    split = SPLITS[settings.source](len(images))
-    drawings, shape = images.shape[1], settings.shape
-    counts = {name: len(classes) * turns for name, classes in split._asdict().items()}
+    turns = QUARTER_TURNS.get(settings.source, 1)
+    drawings, shape = parts.train.shape[1], settings.shape
+    counts = {name: len(images) * turns for name, images in parts._asdict().items()}
     batches = {str(seed): first_batches(counts["train"], drawings, settings, seed) for seed in settings.seeds}
     selection = [
         tasks.fixed(counts["validation"], drawings, shape, settings.selection_tasks, seed, "meta-validation")
         for seed in settings.seeds
     ]
-    validation = images[split.validation]
     training = FewShot(
-        train_images=images[split.train],
-        validation_images=validation,
+        train_images=parts.train,
+        validation_images=parts.validation,
         rotations=np.array(turns, dtype=np.int64),
         seeds=np.array(settings.seeds, dtype=np.int64),
         selection_classes=np.stack([one.classes for one in selection]),
         selection_support=np.stack([one.support for one in selection]),
         selection_query=np.stack([one.query for one in selection]),
     )
-    test, sealed = meta_test(images[split.test], turns, settings)
+    test, sealed = meta_test(parts.test, turns, settings)
     facts = {
         "classes": counts,
         "drawings": drawings,
         "rotations": turns,
         "made_with": list(made_with),
         "meta_batches_sha256": {"of the first": FINGERPRINTED, **batches},
-        "nearest_neighbour": _nearest_neighbour(validation, selection[0], turns),
+        "nearest_neighbour": _nearest_neighbour(parts.validation, selection[0], turns),
     }
     return Made(
         files={TRAINING_FILE: training._asdict(), TEST_FILE: test._asdict(), SEALED_FILE: sealed},
@@ -178,15 +204,6 @@ def meta_test(images: NDArray[np.uint8], turns: int, settings: Settings) -> tupl
     test = MetaTest(flat[order], np.stack(supports), np.stack(queries))
     classes = np.repeat(np.arange(count, dtype=np.int32), drawings)[order]
     return test, {"query_labels": np.stack(labels), "image_classes": classes}
-
-
-def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Images [classes, drawings, height, width, ...] with `side` pixels along each side, by areas."""
-    if images.shape[2:4] == (side, side):
-        return images
-    flat = images.reshape(-1, *images.shape[2:])
-    small = [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BOX)) for one in flat]
-    return np.stack(small).reshape(*images.shape[:2], side, side, *images.shape[4:])
 
 
 def _nearest_neighbour(images: NDArray[np.uint8], drawn: Tasks, turns: int) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class FewShot(NamedTuple):
     """Meta-training and meta-validation; tasks as `pipelines.datasets.tasks.Tasks`, for each seed.
 
     Attributes:
-        train_images, validation_images: uint8 [classes, drawings, side, side, ...], not turned.
+        train_images, validation_images: uint8 [classes, drawings, side, side], not turned, or with channels before
+            the sides.
         rotations: int64 [], quarter turns that are classes of their own; `tasks.pictures` takes it.
         seeds: int64 [seeds].
         selection_classes: int32 [seeds, tasks, way], of the validation images.
@@ -37,7 +38,7 @@ class MetaTest(NamedTuple):
     """Tasks of meta-test, of which the labels of queries are sealed.
 
     Attributes:
-        test_images: uint8 [n, side, side, ...], in random order, turned.
+        test_images: uint8 [n, side, side], in random order, turned, or with channels before the sides.
         support: int32 [seeds, tasks, way, shot], rows of the images; a class's label is its place in `way`.
         query: int32 [seeds, tasks, way * query], rows in random order, to be labelled.
     """

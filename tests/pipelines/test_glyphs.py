@@ -87,7 +87,7 @@ def test_a_missing_face_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_comparing_pixels_is_better_than_guessing_and_not_enough(drawn: Glyphs) -> None:
     settings = Settings("glyphs", way=5, shot=1, query=15, meta_batch=8, selection_tasks=300, test_tasks=4, seeds=(0,))
-    made = prepare.prepared(drawn.images, settings, fingerprints(drawn), drawn.made_with)
+    made = prepare.prepared(prepare.parts_of(drawn, "glyphs"), settings, fingerprints(drawn), drawn.made_with)
     found = made.facts["nearest_neighbour"]
     assert 40 < found["accuracy"] < 90 and found["standard error"] < 1
     assert made.facts["classes"] == {"train": 743, "validation": 150, "test": 250}

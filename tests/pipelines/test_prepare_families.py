@@ -79,7 +79,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "pipelines" / family).mkdir(parents=True)
         (tmp_path / "pipelines" / family / "params.yaml").write_text(text)
     real = sources.load
-    monkeypatch.setattr(sources, "load", lambda name: letters() if name == "glyphs" else real(name))
+    monkeypatch.setattr(sources, "load", lambda name, **_: letters() if name == "glyphs" else real(name))
     return tmp_path
 
 
@@ -196,18 +196,54 @@ def test_meta_training_is_fixed_by_the_index(root: Path) -> None:
         assert described["meta_batches_sha256"][str(seed)] == digest.hexdigest()
 
 
-def test_omniglot_is_brought_to_size_and_its_test_classes_are_turned() -> None:
-    images = np.zeros((1623, 20, 42, 42), dtype=np.uint8)
-    images[:, :, :3, :9] = 255
+def test_omniglots_test_classes_are_turned() -> None:
+    ink = np.zeros((1623, 20, 28, 28), dtype=np.bool_)
+    ink[:, :, :3, :9] = True
     settings = few_shot_prepare.Settings("omniglot", 20, 5, 15, 15, 2, 2, (0,))
-    made = few_shot_prepare.prepared(images[:, :, :28, :28], settings, {})
+    parts = few_shot_prepare.parts_of(Letters(ink), "omniglot")
+    assert [len(part) for part in parts] == [1100, 100, 423]
+    made = few_shot_prepare.prepared(parts, settings, {})
     assert made.facts["classes"] == {"train": 4400, "validation": 400, "test": 1692} and made.facts["rotations"] == 4
     flat, classes = made.files["test.npz"]["test_images"], made.files["sealed.npz"]["image_classes"]
     assert len(flat) == 1692 * 20
     for turn in range(4):
-        np.testing.assert_array_equal(flat[classes % 4 == turn][0], np.rot90(images[0, 0, :28, :28], turn))
-    small = few_shot_prepare.resized(images[:1, :1], 14)
-    assert small.shape == (1, 1, 14, 14) and (small[0, 0, 0, :3] == 255).all() and small.sum() == 3 * 255
+        np.testing.assert_array_equal(flat[classes % 4 == turn][0], np.rot90(255 * ink[0, 0].astype(np.uint8), turn))
+
+
+class Part(NamedTuple):
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class InParts(NamedTuple):
+    """A few-shot source that its reader has split: images [n, 3, side, side], class by class."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+def test_a_source_that_its_reader_has_split() -> None:
+    """mini-ImageNet's 64, 16 and 20 classes, of 30 small images each."""
+    draw = np.random.default_rng(0)
+    data = InParts(*(Part(draw.integers(0, 255, (count * 30, 3, 5, 5)).astype(np.uint8), np.repeat(np.arange(count), 30))
+                     for count in (64, 16, 20)))  # fmt: skip
+    parts = few_shot_prepare.parts_of(data, "mini-imagenet")
+    np.testing.assert_array_equal(parts.validation[3, 7], data.validation.images[97])
+    settings = few_shot_prepare.Settings("mini-imagenet", 5, 5, 15, 2, 3, 4, (0,))
+    made = few_shot_prepare.prepared(parts, settings, fingerprints(data))
+    assert made.facts["classes"] == {"train": 64, "validation": 16, "test": 20} and made.facts["rotations"] == 1
+    assert made.files["test.npz"]["test_images"].shape == (600, 3, 5, 5) and set(made.source) == set(data._fields)
+    classes = made.files["sealed.npz"]["image_classes"]
+    np.testing.assert_array_equal(
+        np.sort(made.files["test.npz"]["test_images"][classes == 2].sum(axis=(1, 2, 3))),
+        np.sort(data.test.images[60:90].sum(axis=(1, 2, 3))),
+    )
+    short = data._replace(validation=Part(data.validation.images[1:], data.validation.labels[1:]))
+    with pytest.raises(UserError, match="the classes of mini-imagenet, validation, have 29 to 30 images"):
+        few_shot_prepare.parts_of(short, "mini-imagenet")
+    assert fingerprints(short)["validation"] != fingerprints(data)["validation"]
+    assert fingerprints(short)["test"] == fingerprints(data)["test"]
 
 
 def test_the_clean_label_attack(root: Path) -> None:

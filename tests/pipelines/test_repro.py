@@ -142,6 +142,17 @@ def test_a_stale_synthetic_cell_needs_no_data() -> None:
     assert repro.needed_data(found, "cpu", "corrupt") == []
 
 
+def test_stale_facts_need_the_familys_data() -> None:
+    poisoning, few_shot = "pipelines/poisoning/dvc.yaml:", "pipelines/few_shot/dvc.yaml:"
+    found: dict[str, list[Any]] = {
+        f"{poisoning}facts_cpu": [CODE],
+        f"{poisoning}corrupt_cpu@mnist-targeted": [NOT_CACHED],
+        f"{few_shot}corrupt_cpu@omniglot": [NOT_CACHED],
+    }
+    assert repro.needed_data(found, "cpu", "corrupt") == [f"{poisoning}corrupt_cpu@mnist-targeted"]
+    assert repro.needed_data({**found, f"{poisoning}facts_cpu": [NO_DATA]}, "cpu", "corrupt") == []
+
+
 def test_embedded_fetches_nothing() -> None:
     digits = "data/prepared/embedded/digits-25/train.npz"
     found: dict[str, list[Any]] = {
