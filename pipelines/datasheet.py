@@ -115,7 +115,7 @@ def neighbours(inputs: Sources) -> str:
 
 def sheets(inputs: Sources) -> dict[str, str]:
     """Name of a figure -> the few-shot set it shows."""
-    return {f"sheet-{name}": name for name in inputs.data["few_shot"]}
+    return {f"sheet-{name}": name for name, found in inputs.data["few_shot"].items() if "sheet" in found}
 
 
 def sheet(inputs: Sources, data: str) -> Figure:
@@ -136,8 +136,6 @@ def sheet(inputs: Sources, data: str) -> Figure:
 
 
 def _tiled(images: np.ndarray) -> np.ndarray:
-    """Images [rows, columns, height, width] as one, or with channels before the sides, which then come last."""
-    if images.ndim == 5:
-        images = np.moveaxis(images, 2, -1)
-    rows, columns, height, width = images.shape[:4]
-    return images.swapaxes(1, 2).reshape(rows * height, columns * width, *images.shape[4:])
+    """Images [rows, columns, height, width] as one."""
+    rows, columns, height, width = images.shape
+    return images.swapaxes(1, 2).reshape(rows * height, columns * width)

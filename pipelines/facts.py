@@ -35,7 +35,7 @@ def names(family: str, profile: str) -> list[str]:
 
 
 def facts(family: str, profile: str, data: str) -> dict[str, Any]:
-    """What the index of a prepared data set says, without the list of its arrays; of few-shot data with its sheet.
+    """What the index of a prepared data set says, without the list of its arrays.
 
     Raises UserError, naming the command, where it was not prepared.
     """
@@ -45,11 +45,26 @@ def facts(family: str, profile: str, data: str) -> dict[str, Any]:
     found["bytes"] = sum(
         int(np.prod(one["shape"])) * np.dtype(one["type"]).itemsize for file in arrays.values() for one in file.values()
     )
-    return {**found, "sheet": sheet(stored.load(folder).train_images)} if family == "few_shot" else found
+    return found
+
+
+def with_sheets(family: str, profile: str, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same with a contact sheet of the first few-shot set of each source, unless its images are photographs, of which a
+    sheet would be megabytes."""
+    shown: set[str] = set()
+    for data, one in found.items():
+        source = one["settings"]["source"]
+        if family != "few_shot" or source in shown:
+            continue
+        images = stored.load(folder_of(profile, data, family)).train_images
+        if images.ndim == 4:
+            one["sheet"] = sheet(images)
+            shown.add(source)
+    return found
 
 
 def sheet(images: np.ndarray) -> dict[str, Any]:
-    """A contact sheet of images [classes, drawings, ..., side, side], packed: "classes" [240, ...], one drawing of as
+    """A contact sheet of images [classes, drawings, side, side], packed: "classes" [240, ...], one drawing of as
     many classes, evenly spaced, and "drawings" [5, 20, ...], of five of them."""
     count = min(len(images), SHEET[0] * SHEET[1])
     spread = np.linspace(0, len(images) - 1, count).astype(int)
@@ -67,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     given = parser.parse_args(arguments)
     found = {data: facts(given.family, given.profile, data) for data in names(given.family, given.profile)}
+    found = with_sheets(given.family, given.profile, found)
     head = {"schema": records.SCHEMA, "family": given.family, "profile": given.profile}
     records.write_json(records.RESULTS / given.profile / given.family / "data.json", {**head, "data": found})
 

@@ -11,6 +11,15 @@ SOURCES = {
     "digits": "pipelines.datasets.digits:load",
     "mnist": "pipelines.datasets.mnist:load",
     "glyphs": "pipelines.datasets.glyphs:load",
+    "cifar10": "pipelines.datasets.cifar:load_cifar10",
+    "cifar10-part": "pipelines.datasets.cifar:load_part",
+    "svhn": "pipelines.datasets.svhn:load",
+    "omniglot": "pipelines.datasets.omniglot:load",
+    "mini-imagenet": "pipelines.datasets.mini_imagenet:load",
+    "mini-imagenet-images": "pipelines.datasets.mini_imagenet:load_images",
+    "mini-imagenet-lite": "pipelines.datasets.mini_imagenet:load_lite",
+    "dogfish": "pipelines.datasets.dogfish:load",
+    "dogfish-imagenette": "pipelines.datasets.dogfish:load_imagenette",
 }
 """Name -> "module:function" of what gives a NamedTuple of arrays (and names)."""
 

@@ -142,28 +142,17 @@ def test_a_stale_synthetic_cell_needs_no_data() -> None:
     assert repro.needed_data(found, "cpu", "corrupt") == []
 
 
-def test_stale_facts_need_the_familys_data() -> None:
-    poisoning, few_shot = "pipelines/poisoning/dvc.yaml:", "pipelines/few_shot/dvc.yaml:"
+def test_stale_facts_need_their_data() -> None:
+    poisoning, few_shot = "pipelines/poisoning/cpu/dvc.yaml:", "pipelines/few_shot/cpu/dvc.yaml:"
+    index = "data/prepared/cpu/poisoning/mnist-targeted/index.json"
+    lost: list[Any] = [{"changed deps": {index: "deleted"}}]
     found: dict[str, list[Any]] = {
-        f"{poisoning}facts_cpu": [CODE],
-        f"{poisoning}corrupt_cpu@mnist-targeted": [NOT_CACHED],
-        f"{few_shot}corrupt_cpu@omniglot": [NOT_CACHED],
+        f"{poisoning}facts_cpu": [CODE, *lost],
+        f"{poisoning}corrupt_cpu@mnist-targeted": [{"changed outs": {index: "not in cache"}}],
+        f"{few_shot}corrupt_cpu@omniglot": [{"changed outs": {"data/prepared/cpu/few_shot/omniglot/index.json": "deleted"}}],
     }
     assert repro.needed_data(found, "cpu", "corrupt") == [f"{poisoning}corrupt_cpu@mnist-targeted"]
-    assert repro.needed_data({**found, f"{poisoning}facts_cpu": [NO_DATA]}, "cpu", "corrupt") == []
-
-
-def test_embedded_fetches_nothing() -> None:
-    digits = "data/prepared/embedded/digits-25/train.npz"
-    found: dict[str, list[Any]] = {
-        d("train_embedded_oracle@digits-25"): [CODE, {"changed deps": {digits: "deleted"}}],
-        d("corrupt_embedded@digits-25"): [{"changed outs": {digits: "not in cache"}}],
-        d("corrupt_cpu@mnist-25"): prepared("mnist-25"),
-        f"{F}fetch_mnist": [NOT_CACHED],
-        f"{F}fetch_svhn": NEVER_FETCHED,
-    }
-    assert repro.needed_data(found, "embedded", "fetch") == []
-    assert repro.needed_data(found, "embedded", "corrupt") == [d("corrupt_embedded@digits-25")]
+    assert repro.needed_data({**found, f"{poisoning}facts_cpu": lost}, "cpu", "corrupt") == []
 
 
 @pytest.mark.parametrize(
