@@ -20,7 +20,6 @@ from core.loops import Limit, repeat
 from core.problem import Bilevel
 from core.products import lower_gradient, lower_tangents, upper_gradients
 from core.trees import Tree, add_scaled, dimension, dot, flatten, tree_map
-from core.validate import explained
 
 
 def unroll_forward(
@@ -37,9 +36,7 @@ def unroll_forward(
 
     def advance(carry: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
         v, tangents = carry
-        change = explained(
-            lambda: lower_tangents(problem, u, v, batch, directions, tangents), problem, u, v, batch
-        )
+        change = lower_tangents(problem, u, v, batch, directions, tangents)
         v = problem.project_lower(add_scaled(v, -step_size, lower_gradient(problem, u, v, batch)))
         return v, add_scaled(tangents, -step_size, change)
 

@@ -18,7 +18,6 @@ from typing import Any
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
 from core.trees import Tree, add_scaled
-from core.validate import explained
 
 
 def one_step(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, step_size: float) -> Tree:
@@ -29,8 +28,8 @@ def one_step(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, step_size
     Args: step_size: eta; that of the lower steps, in the sources.
     """
     direct, upper_v = upper_gradients(problem, u, v, batch)
-    point = linearize(problem, u, v, batch)
-    return add_scaled(direct, -step_size, explained(lambda: point.cross(upper_v), problem, u, v, batch))
+    cross = linearize(problem, u, v, batch).cross(upper_v)
+    return add_scaled(direct, -step_size, cross)
 
 
 METHODS = {"one-step": one_step}

@@ -18,7 +18,6 @@ from core.loops import Limit, repeat, shifted
 from core.problem import Bilevel
 from core.products import lower_gradient
 from core.trees import Tree, add_scaled
-from core.validate import explained
 
 
 def unroll_truncated(
@@ -53,14 +52,7 @@ def unroll_truncated(
         # of L steps that count, L - K are taken here; none where L < K, and the rest below
         v = repeat(advance, v, steps - kept, shifted(limit, -kept))
     end, path = unroll(problem, u, v, batch, steps=kept, step_size=step_size, limit=limit) if kept else (v, [])
-    gradient = explained(
-        lambda: backward(problem, u, end, path, batch, steps=kept, step_size=step_size, limit=limit),
-        problem,
-        u,
-        end,
-        batch,
-    )
-    return end, gradient
+    return end, backward(problem, u, end, path, batch, steps=kept, step_size=step_size, limit=limit)
 
 
 def truncated(
