@@ -46,16 +46,39 @@ def _count(**calls: int) -> None:
         counts.update(calls)
 
 
+def derivatives(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The derivatives of f and g that products are made of, for `core.validate.reason` to take one after the other."""
+    for name, cost, argument in (("f", problem.upper, 1), ("g", problem.lower, 0), ("g", problem.lower, 1)):
+        first = f"{name} has no gradient in {'uv'[argument]}"
+        yield first, lambda cost=cost, argument=argument: grad(cost, argnums=argument)(u, v, batch)
+    inner = grad(problem.lower, argnums=1)
+
+    def pulled(along: Callable[[Tree], Tree], at: Tree) -> Any:
+        value, pull = vjp(along, at)
+        return pull(value)
+
+    second = (
+        "g has no second derivative in v and {} (an in-place or non-differentiable operation, or one without double"
+        " backward, such as a fused attention?)"
+    )
+    yield second.format("v"), lambda: pulled(lambda x: inner(u, x, batch), v)
+    yield second.format("u"), lambda: pulled(lambda x: inner(x, v, batch), u)
+
+
+def _explained(call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Any:
+    return explained(call, problem, u, v, batch, derivatives)
+
+
 def lower_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
     """grad_v g(u, v), a tree like v. One gradient of g."""
     _count(gradients_g=1)
-    return explained(lambda: grad(problem.lower, argnums=1)(u, v, batch), problem, u, v, batch)
+    return _explained(lambda: grad(problem.lower, argnums=1)(u, v, batch), problem, u, v, batch)
 
 
 def lower_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tree, Tree]:
     """(grad_u g, grad_v g), trees like u and v. One gradient of g."""
     _count(gradients_g=1)
-    gradients: tuple[Tree, Tree] = explained(
+    gradients: tuple[Tree, Tree] = _explained(
         lambda: grad(problem.lower, argnums=(0, 1))(u, v, batch), problem, u, v, batch
     )
     return gradients
@@ -64,13 +87,13 @@ def lower_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tre
 def upper_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
     """grad_u f(u, v), a tree like u. One gradient of f."""
     _count(gradients_f=1)
-    return explained(lambda: grad(problem.upper, argnums=0)(u, v, batch), problem, u, v, batch)
+    return _explained(lambda: grad(problem.upper, argnums=0)(u, v, batch), problem, u, v, batch)
 
 
 def upper_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tree, Tree]:
     """(grad_u f, grad_v f), trees like u and v. One gradient of f."""
     _count(gradients_f=1)
-    gradients: tuple[Tree, Tree] = explained(
+    gradients: tuple[Tree, Tree] = _explained(
         lambda: grad(problem.upper, argnums=(0, 1))(u, v, batch), problem, u, v, batch
     )
     return gradients
@@ -90,19 +113,19 @@ def linearize(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Linearised:
     """Linearise grad_v g at (u, v), so that many products there share its graph. One gradient of g."""
     _count(gradients_g=1)
     inner = grad(problem.lower, argnums=1)
-    value, pull_v = explained(lambda: vjp(lambda v_: inner(u, v_, batch), v), problem, u, v, batch)
+    value, pull_v = _explained(lambda: vjp(lambda v_: inner(u, v_, batch), v), problem, u, v, batch)
 
     def hessian(q: Tree) -> Tree:
         _count(hessian_products=1)
         if torch.compiler.is_compiling():
             # a graph made outside the body of a compiled loop cannot be used inside it
             return vjp(lambda v_: inner(u, v_, batch), v)[1](q)[0]
-        return explained(lambda: pull_v(q)[0], problem, u, v, batch)
+        return _explained(lambda: pull_v(q)[0], problem, u, v, batch)
 
     def cross(q: Tree) -> Tree:
         # a graph of its own: a shared one would compute the u part of every Hessian product too
         _count(cross_products=1)
-        return explained(lambda: vjp(lambda u_: inner(u_, v, batch), u)[1](q)[0], problem, u, v, batch)
+        return _explained(lambda: vjp(lambda u_: inner(u_, v, batch), u)[1](q)[0], problem, u, v, batch)
 
     return Linearised(value, hessian, cross)
 
@@ -124,7 +147,7 @@ def lower_tangents(problem: Bilevel, u: Tree, v: Tree, batch: Any, du: Tree, dv:
         _, pull = vjp(lambda v_: inner(u, v_, batch), v)
         return vmap(lambda a, b: pull((a, b))[0])(du, dv)
 
-    return explained(pulled, problem, u, v, batch)
+    return _explained(pulled, problem, u, v, batch)
 
 
 class PenaltyGradients(NamedTuple):
@@ -186,15 +209,15 @@ def penalty_gradients(
             return vjp(lambda u_: pieces(u_, v), u)
         return vjp(lambda v_: pieces(u, v_), v) if wrt == "v" else vjp(pieces, u, v)
 
-    (cost, residual, constraint), pull = explained(linearised, problem, u, v, batch)
+    (cost, residual, constraint), pull = _explained(linearised, problem, u, v, batch)
     if not isinstance(cost, Tensor) or cost.dim():
         # pulled back, a vector would stand for the sum of its entries
-        raise ValueError(reason(problem, u, v, batch))
+        raise ValueError(reason(problem, u, v, batch, derivatives))
 
     residual, constraint = detach(residual), detach(constraint)
     w = add_scaled(nu, gamma, residual)
     c = _with_multiplier(constraint, gamma if gamma_h is None else gamma_h, mu)
-    pulled = explained(lambda: pull((torch.ones_like(cost), w, c)), problem, u, v, batch)
+    pulled = _explained(lambda: pull((torch.ones_like(cost), w, c)), problem, u, v, batch)
     upper = pulled[0] if "u" in wrt else None
     # lambda grad_v g is the residual, known already: no further pull
     lower = add_scaled(pulled[-1], lam, residual) if "v" in wrt else None

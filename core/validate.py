@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
 from torch.utils import _pytree as pytree
 
 from core.problem import Bilevel
 from core.trees import Tree, leaves, tree_map
+
+Derivatives = Callable[[Bilevel, Tree, Tree, Any], Iterator[tuple[str, Callable[[], Any]]]]
+"""(problem, u, v, batch) -> what is wrong where a derivative fails, and the call that takes it; the simplest first."""
 
 _FAILURES = (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError)
 
@@ -37,7 +39,9 @@ def check_start(u: Tree, v: Tree) -> None:
         raise ValueError(f"u is on {_listed(devices['u'])}, v on {_listed(devices['v'])}: move one of them")
 
 
-def explained(call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Any:
+def explained(
+    call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivatives
+) -> Any:
     """The result of `call`; where it fails, ValueError with the reason that `reason` finds, if it finds one.
 
     In a program that is being compiled nothing is caught.
@@ -47,14 +51,17 @@ def explained(call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch
     try:
         return call()
     except _FAILURES as error:
-        why = reason(problem, u, v, batch)
+        why = reason(problem, u, v, batch, derivatives)
         if why is None:
             raise
         raise ValueError(why) from error
 
 
-def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> str | None:
-    """Why f or g cannot be evaluated or differentiated at (u, v, batch), None where they can."""
+def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivatives) -> str | None:
+    """Why f or g cannot be evaluated or differentiated at (u, v, batch), None where they can.
+
+    Args: derivatives: those that are asked for where both costs can be evaluated; of `core.products`.
+    """
     at = f"with u {shape(u)}, v {shape(v)}, batch {shape(batch)}"
     u, v = tree_map(torch.clone, u), tree_map(torch.clone, v)  # a cost that writes over its arguments is asked too
     for name, cost in (("f", problem.upper), ("g", problem.lower)):
@@ -64,21 +71,11 @@ def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> str | None:
             return f"{name}(u, v, batch) cannot be evaluated {at}: {_first_line(error)}"
         if not isinstance(value, Tensor) or value.dim() > 0:
             return f"{name}(u, v, batch) must return a scalar tensor, it returned {shape(value)} {at}"
-    for name, cost, argument in (("f", problem.upper, 1), ("g", problem.lower, 0), ("g", problem.lower, 1)):
+    for words, derivative in derivatives(problem, u, v, batch):
         try:
-            grad(cost, argnums=argument)(u, v, batch)
+            derivative()
         except _FAILURES as error:
-            return f"{name} has no gradient in {'uv'[argument]} {at}: {_first_line(error)}"
-    inner = grad(problem.lower, argnums=1)
-    for name, along in (("v", lambda x: inner(u, x, batch)), ("u", lambda x: inner(x, v, batch))):
-        try:
-            value, pull = vjp(along, v if name == "v" else u)
-            pull(value)
-        except _FAILURES as error:
-            return (
-                f"g has no second derivative in v and {name} (an in-place or non-differentiable operation, or one without"
-                f" double backward, such as a fused attention?) {at}: {_first_line(error)}"
-            )
+            return f"{words} {at}: {_first_line(error)}"
     return None
 
 

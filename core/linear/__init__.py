@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from core.trees import Tree
+from core.loops import Limit, repeat
+from core.trees import Tree, add_scaled, counter, squared_norm, subtract, zeros_like
 
 Matvec = Callable[[Tree], Tree]
 
@@ -22,3 +23,27 @@ class Info(NamedTuple):
     """|A q - b|^2, as the solver's own recurrence has it."""
     steps: Tensor
     """Steps taken before convergence."""
+
+
+def descend(
+    matvec: Matvec,
+    along: Matvec,
+    b: Tree,
+    *,
+    steps: int,
+    step_size: float | Tensor,
+    start: Tree | None = None,
+    limit: Limit = (),
+) -> tuple[Tree, Info]:
+    """`steps` of q <- q - step_size along(A q - b).
+
+    Args:
+        start: None for zero. limit: how many of the steps count (a scalar tensor), or () for all.
+    """
+
+    def update(carry: tuple[Tree, Tensor]) -> tuple[Tree, Tensor]:
+        gap = subtract(matvec(carry[0]), b)
+        return add_scaled(carry[0], -step_size, along(gap)), squared_norm(gap)
+
+    q, residual = repeat(update, (zeros_like(b) if start is None else start, squared_norm(b)), steps, limit)
+    return q, Info(residual, limit if isinstance(limit, Tensor) else counter(b) + steps)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from core.linear import Info, Matvec
-from core.loops import Limit, repeat
-from core.trees import Tree, add_scaled, counter, squared_norm, subtract, zeros_like
+from core.linear import Info, Matvec, descend
+from core.loops import Limit
+from core.trees import Tree
 
 
 def fixed_point(
@@ -25,10 +25,4 @@ def fixed_point(
     Args:
         start: None for zero. limit: how many of the steps count (a scalar tensor), or () for all.
     """
-
-    def update(carry: tuple[Tree, Tensor]) -> tuple[Tree, Tensor]:
-        gap = subtract(matvec(carry[0]), b)
-        return add_scaled(carry[0], -step_size, gap), squared_norm(gap)
-
-    q, residual = repeat(update, (zeros_like(b) if start is None else start, squared_norm(b)), steps, limit)
-    return q, Info(residual, limit if isinstance(limit, Tensor) else counter(b) + steps)
+    return descend(matvec, lambda gap: gap, b, steps=steps, step_size=step_size, start=start, limit=limit)

@@ -30,9 +30,9 @@ from core.loops import Limit, repeat
 from core.optimizers import Adam, GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import linearize, lower_gradient, upper_gradients
-from core.sequences import growing
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, squared_norm, subtract, tree_map, zeros_like
+from core.schedules import growing
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, add_scaled, counter, subtract, tree_map, zeros_like
 from core.validate import check_start
 
 
@@ -139,21 +139,9 @@ class AID:
         point = linearize(problem, u, v, batch)
         w, residual, linear_memory = self._solved(lambda x: add_scaled(point.hessian(x), self.damping, x), b, state)
         gradient = subtract(direct, point.cross(w))
-        u, upper_memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = AIDState(
-            u=problem.project_upper(u),
-            v=v,
-            w=w if self._is_warm() else (),
-            start=state.start,
-            upper_optimizer=upper_memory,
-            lower_optimizer=lower_memory,
-            linear_optimizer=linear_memory,
-            iteration=state.iteration + 1,
-            limit=state.limit,
-        )
-        return state, {"upper_gradient": squared_norm(gradient), "solver_residual": residual}
+        kept = {"w": w if self._is_warm() else (), "lower_optimizer": lower_memory, "linear_optimizer": linear_memory}
+        state, metrics = moved(self, state, v, gradient, batch, **kept)
+        return state, {**metrics, "solver_residual": residual}
 
     def _is_warm(self) -> bool:
         return self.warm_solver and self.linear_solver != "neumann"

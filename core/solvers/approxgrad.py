@@ -26,8 +26,8 @@ from core.optimizers import Adam, AdamState, Optimizer
 from core.problem import Bilevel
 from core.products import linearize, lower_gradient, upper_gradients
 from core.schedules import StepDecay
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, leaves, squared_norm, subtract, zeros_like
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, add_scaled, counter, leaves, subtract, zeros_like
 from core.validate import check_start
 
 
@@ -105,13 +105,9 @@ class ApproxGrad:
         point = linearize(problem, u, v, batch)
         q, info, linear_memory = self._solved(lambda x: add_scaled(point.hessian(x), self.damping, x), b, state)
         gradient = subtract(direct, point.cross(q))
-        u, upper_memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, upper_step, problem.visited(batch)
-        )
-        state = ApproxGradState(
-            problem.project_upper(u), v, q, upper_memory, lower_memory, linear_memory, state.iteration + 1, state.limit
-        )
-        return state, {"upper_gradient": squared_norm(gradient), "solver_residual": info.residual}
+        kept = {"q": q, "lower_optimizer": lower_memory, "linear_optimizer": linear_memory}
+        state, metrics = moved(self, state, v, gradient, batch, upper_step, **kept)
+        return state, {**metrics, "solver_residual": info.residual}
 
     def _solved(self, matvec: Matvec, b: Tree, state: ApproxGradState) -> tuple[Tree, Info, AdamState]:
         """q by the linear solver, what it says of it, and Adam's moments (as they were, for another solver)."""

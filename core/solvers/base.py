@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.loops import Limit
 from core.problem import Bilevel
-from core.trees import Tree
+from core.trees import Tree, squared_norm
 
 Metrics = dict[str, Tensor]
 
@@ -57,6 +57,31 @@ class Solver(Protocol):
     def step(self, state: Any, batch: Any = None) -> tuple[Any, Metrics]:
         """One upper-level iteration: (new state, scalars of that iteration)."""
         ...
+
+
+def moved(
+    solver: Any, state: Any, v: Tree, gradient: Tree, batch: Any, step_size: float | Tensor | None = None, **kept: Tree
+) -> tuple[Any, Metrics]:
+    """How most steps end: u moves along `gradient` and is projected, v is as given, the iteration is counted.
+
+    Args:
+        solver: with `problem`, `upper_optimizer` and `upper_step_size`. state: with u, v, `upper_optimizer`, `iteration`.
+        batch: says which entries of u move (`Bilevel.visited`). step_size: in the place of the solver's own.
+        kept: other fields of the state that have changed.
+
+    Returns: (new state, {"upper_gradient": |gradient|^2}).
+    """
+    u, memory = solver.upper_optimizer.update(
+        gradient,
+        state.upper_optimizer,
+        state.u,
+        solver.upper_step_size if step_size is None else step_size,
+        solver.problem.visited(batch),
+    )
+    new = state._replace(
+        u=solver.problem.project_upper(u), v=v, upper_optimizer=memory, iteration=state.iteration + 1, **kept
+    )
+    return new, {"upper_gradient": squared_norm(gradient)}
 
 
 def check_lower_steps(lower_steps: int) -> None:

@@ -20,8 +20,8 @@ from core.loops import Limit, repeat
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import lower_gradient, lower_gradients, upper_gradient, upper_gradients
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, scalar, squared_norm, subtract, tree_map
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, add_scaled, counter, scalar, subtract, tree_map
 from core.validate import check_start
 
 
@@ -95,12 +95,9 @@ class F2SA:
 
         gap = subtract(lower_gradients(problem, u, y, batch)[0], lower_gradients(problem, u, z, batch)[0])
         gradient = add_scaled(upper_gradient(problem, u, y, batch), lam, gap)
-        u, upper_memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        u, raised = problem.project_upper(u), lam + self.lambda_growth
-        state = F2SAState(u, y, z, upper_memory, memories, raised, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient), "lambda": lam}
+        kept = {"z": z, "lower_optimizer": memories, "lam": lam + self.lambda_growth}
+        state, metrics = moved(self, state, y, gradient, batch, **kept)
+        return state, {**metrics, "lambda": lam}
 
 
 SOLVER = F2SA

@@ -19,8 +19,8 @@ from core.hypergradients.forward import unroll_forward
 from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, counter
 from core.validate import check_start
 
 
@@ -67,11 +67,7 @@ class FMD:
         v, gradient = unroll_forward(
             problem, u, state.v, batch, steps=self.lower_steps, step_size=self.lower_step_size, limit=state.limit
         )
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = FMDState(problem.project_upper(u), v, memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch)
 
 
 SOLVER = FMD

@@ -17,8 +17,8 @@ from core.loops import Limit, repeat
 from core.optimizers import Adam, Optimizer
 from core.problem import Bilevel
 from core.products import lower_gradient, upper_gradient
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, counter
 from core.validate import check_start
 
 
@@ -73,11 +73,7 @@ class GD:
 
         v, lower_memory = repeat(lower_update, (state.v, state.lower_optimizer), self.lower_steps, state.limit)
         gradient = upper_gradient(problem, state.u, v, batch)
-        u, upper_memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, state.u, self.upper_step_size, problem.visited(batch)
-        )
-        state = GDState(problem.project_upper(u), v, upper_memory, lower_memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch, lower_optimizer=lower_memory)
 
 
 SOLVER = GD

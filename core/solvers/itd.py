@@ -24,8 +24,8 @@ from core.hypergradients.reverse import backward, unroll
 from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm, tree_map
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, counter, tree_map
 from core.validate import check_start
 
 
@@ -73,16 +73,14 @@ class ITD:
 
     def step(self, state: ITDState, batch: Any = None) -> tuple[ITDState, Metrics]:
         """One u-update after D v-updates. See `core.solvers.base.Solver.step`."""
-        problem, u = self.problem, state.u
-        first = state.start if self.restart else state.v
+        v, gradient = self._differentiated(state, state.start if self.restart else state.v, batch)
+        return moved(self, state, v, gradient, batch)
+
+    def _differentiated(self, state: ITDState, v: Tree, batch: Any) -> tuple[Tree, Tree]:
+        """(v after D steps, the hypergradient there)."""
         size: dict[str, Any] = {"steps": self.lower_steps, "step_size": self.lower_step_size, "limit": state.limit}
-        v, path = unroll(problem, u, first, batch, **size)
-        gradient = backward(problem, u, v, path, batch, **size)
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = ITDState(problem.project_upper(u), v, state.start, memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        end, path = unroll(self.problem, state.u, v, batch, **size)
+        return end, backward(self.problem, state.u, end, path, batch, **size)
 
 
 SOLVER = ITD

@@ -20,8 +20,8 @@ from core.hypergradients.truncated import unroll_truncated
 from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, counter
 from core.validate import check_start
 
 
@@ -79,11 +79,7 @@ class KRMD:
             kept=self.kept,
             limit=state.limit,
         )
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = KRMDState(problem.project_upper(u), v, memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch)
 
 
 SOLVER = KRMD

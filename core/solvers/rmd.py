@@ -17,8 +17,8 @@ from core.hypergradients.reverse import backward, unroll
 from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, counter, squared_norm
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, counter
 from core.validate import check_start
 
 
@@ -79,11 +79,7 @@ class RMD:
             first=self.skipped_reverse_steps,
             limit=state.limit,
         )
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = RMDState(problem.project_upper(u), v, memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch)
 
 
 SOLVER = RMD

@@ -23,8 +23,8 @@ from core.loops import Limit, repeat
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, leaves, squared_norm, subtract, tree_map, zeros_like
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, add_scaled, counter, leaves, subtract, tree_map, zeros_like
 from core.validate import check_start
 
 
@@ -125,12 +125,8 @@ class SABA:
 
         start = (state.v, state.q, state.lower_memory, state.upper_memory, state.lower_optimizer, zeros_like(u))
         v, q, lower, upper, lower_optimizer, gradient = repeat(move, start, self.lower_steps, state.limit)
-        u, upper_optimizer = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        u = problem.project_upper(u)
-        state = SABAState(u, v, q, lower, upper, upper_optimizer, lower_optimizer, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        kept = {"q": q, "lower_memory": lower, "upper_memory": upper, "lower_optimizer": lower_optimizer}
+        return moved(self, state, v, gradient, batch, **kept)
 
 
 def _empty(like: Tree, samples: int) -> Memory:

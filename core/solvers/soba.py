@@ -18,8 +18,8 @@ from core.loops import Limit, repeat
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
-from core.solvers.base import Metrics, check_lower_steps, one_shared_batch
-from core.trees import Tree, add_scaled, counter, squared_norm, subtract, zeros_like
+from core.solvers.base import Metrics, check_lower_steps, moved, one_shared_batch
+from core.trees import Tree, add_scaled, counter, subtract, zeros_like
 from core.validate import check_start
 
 
@@ -81,11 +81,7 @@ class SOBA:
 
         start = (state.v, state.q, state.lower_optimizer, zeros_like(u))
         v, q, lower_memory, gradient = repeat(move, start, self.lower_steps, state.limit)
-        u, upper_memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch)
-        )
-        state = SOBAState(problem.project_upper(u), v, q, upper_memory, lower_memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch, q=q, lower_optimizer=lower_memory)
 
 
 SOLVER = SOBA

@@ -23,9 +23,9 @@ from core.draws import batch_of
 from core.loops import Limit
 from core.optimizers import GradientDescent, Optimizer
 from core.problem import Bilevel
-from core.solvers.base import Metrics, check_lower_steps
+from core.solvers.base import Metrics, check_lower_steps, moved
 from core.stochastic import hessian_batches, implicit_gradient, lower_descent
-from core.trees import Tree, counter, squared_norm
+from core.trees import Tree, counter
 from core.validate import check_start
 
 
@@ -94,11 +94,7 @@ class StocBiO:
         gradient = implicit_gradient(
             problem, u, v, batch, rule=self.rule, terms=self.neumann_steps, step_size=self.neumann_step_size
         )
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, self.upper_step_size, problem.visited(batch_of(batch, "cross"))
-        )
-        state = StocBiOState(problem.project_upper(u), v, memory, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return moved(self, state, v, gradient, batch_of(batch, "cross"))
 
 
 SOLVER = StocBiO

@@ -11,21 +11,17 @@ and u ends where the hypergradient with that series of Q terms is 0. p comes wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from core.counter_random import integers, seed_tensor
-from core.draws import batch_of, truncation_of
+from core.counter_random import seed_tensor
 from core.loops import Limit
-from core.optimizers import GradientDescent, Optimizer
-from core.problem import Bilevel
-from core.sequences import power_decay
-from core.solvers.base import Metrics, check_lower_steps
-from core.stochastic import hessian_batches, implicit_gradient, lower_descent
-from core.trees import Tree, counter, leaves, squared_norm
+from core.schedules import power_decay
+from core.solvers.base import Metrics
+from core.stochastic import Truncated, lower_descent
+from core.trees import Tree, counter, leaves
 from core.validate import check_start
 
 
@@ -41,81 +37,39 @@ class TTSAState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TTSA:
+class TTSA(Truncated):
     """Hyper-parameters.
 
     Attributes:
         lower_steps: v-updates for each u-update; the method has one.
         upper_step_size, upper_decay: sigma and the power of its decay. lower_step_size, lower_decay: the same of rho.
-        neumann_terms: Q. neumann_step_size: eta, at most 1 / |H_vv|.
-        estimate: "random", as above; "series", its mean over p; "released", what stocBiO's code runs under this name: the
-            sum of `core.linear.stochastic_neumann.released_series`.
-        upper_optimizer: how the hypergradient becomes a step.
+        The rest as in `core.stochastic.Truncated`.
     """
 
-    problem: Bilevel
     lower_steps: int = 1
-    upper_step_size: float = 1e-3
     upper_decay: float = 0.6
-    lower_step_size: float = 1e-4
     lower_decay: float = 0.4
-    neumann_terms: int = 10
-    neumann_step_size: float = 0.1
-    estimate: str = "random"
-    upper_optimizer: Optimizer = GradientDescent()
-
-    def __post_init__(self) -> None:
-        check_lower_steps(self.lower_steps)
-        if self.estimate not in ("random", "series", "released"):
-            raise ValueError(f"estimate is 'random', 'series' or 'released', not {self.estimate!r}")
-        if self.neumann_terms < 1:
-            raise ValueError(f"neumann_terms is at least 1, not {self.neumann_terms}")
-
-    def draws(self) -> Mapping[str, int]:
-        """Of `core.draws.Draws`; one batch for all roles will do too."""
-        hessian = hessian_batches(self.estimate, self.neumann_terms)
-        return {"upper": 1, "lower": self.lower_steps, "hessian": hessian, "cross": 1}
 
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> TTSAState:
         """See `core.solvers.base.Solver.init`. The seed is that of the truncations p."""
         check_start(u, v)
-        seed_ = seed_tensor(seed, leaves(v)[0])
-        return TTSAState(u, v, self.upper_optimizer.init(u), seed_, counter(v), limit)
+        return TTSAState(u, v, self.upper_optimizer.init(u), seed_tensor(seed, leaves(v)[0]), counter(v), limit)
 
     def step(self, state: TTSAState, batch: Any = None) -> tuple[TTSAState, Metrics]:
         """One v-update, one u-update. See `core.solvers.base.Solver.step`.
 
         The entries of u that move are those of the cross batch, through which u enters g.
         """
-        problem, u = self.problem, state.u
         v = lower_descent(
-            problem,
-            u,
+            self.problem,
+            state.u,
             state.v,
             batch,
             steps=self.lower_steps,
             step_size=power_decay(self.lower_step_size, self.lower_decay, state.iteration, state.v),
             limit=state.limit,
         )
-        cut = truncation_of(batch)
-        if cut is None:
-            cut = integers(state.seed, state.iteration, self.neumann_terms)
-        gradient = implicit_gradient(
-            problem,
-            u,
-            v,
-            batch,
-            rule=self.estimate,
-            terms=self.neumann_terms,
-            step_size=self.neumann_step_size,
-            cut=cut,
-        )
-        step_size = power_decay(self.upper_step_size, self.upper_decay, state.iteration, u)
-        u, memory = self.upper_optimizer.update(
-            gradient, state.upper_optimizer, u, step_size, problem.visited(batch_of(batch, "cross"))
-        )
-        state = TTSAState(problem.project_upper(u), v, memory, state.seed, state.iteration + 1, state.limit)
-        return state, {"upper_gradient": squared_norm(gradient)}
+        return self.end(state, v, batch)
 
 
 SOLVER = TTSA

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core import Bilevel
+from core.products import derivatives
 from core.validate import check_start, explained, reason, shape
 from tests.core.cases import CASES, PROBLEM, make
 from tests.core.everything import PROBLEM_OF_ANY, SETTINGS, estimate, everything, takes
@@ -127,8 +128,9 @@ def test_the_wrong_cost_is_the_one_that_is_named(call: Any, name: str) -> None:
 
 
 def test_nothing_is_wrong_with_a_good_problem() -> None:
-    assert reason(PROBLEM, *points(), None) is None
-    assert reason(on_trees(PROBLEM), u_tree(points()[0]), v_tree(points()[1]), normal(V, seed=3)) is None
+    assert reason(PROBLEM, *points(), None, derivatives) is None
+    u, v = u_tree(points()[0]), v_tree(points()[1])
+    assert reason(on_trees(PROBLEM), u, v, normal(V, seed=3), derivatives) is None
 
 
 def test_an_error_that_is_not_of_the_costs_comes_through_as_it_is() -> None:
@@ -138,7 +140,7 @@ def test_an_error_that_is_not_of_the_costs_comes_through_as_it_is() -> None:
         raise error
 
     with pytest.raises(RuntimeError) as found:
-        explained(fails, PROBLEM, *points(), None)
+        explained(fails, PROBLEM, *points(), None, derivatives)
     assert found.value is error
 
 
