@@ -2,8 +2,8 @@
 
 Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
-(denoising), table-1 (bytes and seconds against T, U and V), and a contact sheet of each few-shot set. Lines are ours,
-points with white faces are published.
+(denoising), table-1 (bytes and seconds against T, U and V), penalty-theory and other-claims (demonstrations), and a contact
+sheet of each few-shot set. Lines are ours, points with white faces are published.
 """
 
 from __future__ import annotations
@@ -263,6 +263,8 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
     yield "table-1", partial(theory.complexity, inputs)
+    yield "penalty-theory", partial(theory.penalty, inputs)
+    yield "other-claims", partial(theory.others, inputs)
     for name, data in datasheet.sheets(inputs).items():
         yield name, partial(datasheet.sheet, inputs, data)
 

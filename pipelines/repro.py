@@ -26,7 +26,7 @@ from pipelines.errors import UserError, run
 from pipelines.settings import PROFILES, hint
 
 PARAMS = Path("params.yaml")
-LONG = ("train", "ledger", "memory")
+LONG = ("train", "ledger", "memory", "demonstrations")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
 KINDS = ("corrupt", "facts", *LONG, "evaluate")
 """Kinds that run side by side, in this order."""

@@ -13,7 +13,7 @@ from pipelines.datasets import preparing
 from pipelines.errors import UserError
 
 FAMILIES = ("synthetic", "denoising")
-THEORY = ("ledger", "memory", "timings")
+THEORY = ("demonstrations", "ledger", "memory", "timings")
 """The files of the theory family, which has no cells."""
 REPORTS = Path("reports")
 
@@ -22,6 +22,7 @@ MADE_BY = {
     "costs.json": "python -m pipelines.summary {family} {profile} --costs",
     "timings.json": "python -m pipelines.timing {profile}",
     "data.json": "python -m pipelines.facts {family} {profile}",
+    "demonstrations": "python -m pipelines.theory.demonstrations {profile}",
     "ledger": "python -m pipelines.theory.ledger {profile}",
     "memory": "python -m pipelines.theory.complexity {profile} memory",
     "timings": "python -m pipelines.theory.complexity {profile} time",
@@ -36,8 +37,8 @@ class Sources:
     Attributes:
         params: family -> the profile's block of its params.yaml. common: family -> the block that all
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
-        timings.json of the synthetic family. theory: what ledger.json, memory.json and timings.json of the theory
-        family hold. data: family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
+        timings.json of the synthetic family. theory: what the files `THEORY` of the theory family hold. data: family ->
+        data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
     """
 
     profile: str

@@ -27,7 +27,7 @@ from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
 from pipelines.sources import THEORY
-from pipelines.theory import complexity, entries
+from pipelines.theory import complexity, demonstrations, entries
 
 WDIR = "../../.."
 """The root, from pipelines/<family>/<profile>/."""
@@ -203,13 +203,14 @@ def denoising() -> dict[str, Any]:
 
 
 def theory() -> dict[str, Any]:
-    """The ledger, and the memory and time of Table 1; they have no cells, and are the same in every profile."""
+    """Demonstrations, ledger, and the memory and time of Table 1; they have no cells, and are the same in every profile."""
     stages: dict[str, Any] = {}
     for profile in PROFILES:
         base = f"results/{profile}/theory"
-        methods = [entry.solver for entry in entries.SOLVERS]
-        estimators = [f"core.hypergradients.{file.stem}" for file in sorted(Path("core/hypergradients").glob("[!_]*.py"))]
+        methods, shown = [entry.solver for entry in entries.SOLVERS], demonstrations.SOLVERS
+        every = [f"core.hypergradients.{file.stem}" for file in sorted(Path("core/hypergradients").glob("[!_]*.py"))]
         for name, what, module, solvers, part in (
+            ("demonstrations", "the paper's claims on the method, computed", "demonstrations", shown, "demonstrations"),
             ("ledger", "every estimator and solver against the exact hypergradient", "ledger", methods, "ledger"),
             ("memory", "bytes of Table 1", "complexity", list(complexity.METHODS), "complexity"),
             ("timings", "seconds of Table 1", "complexity", list(complexity.METHODS), "complexity"),
@@ -220,7 +221,7 @@ def theory() -> dict[str, Any]:
                 "desc": what,
                 "wdir": WDIR,
                 "cmd": f"python -m pipelines.theory.{module} {profile}{more}",
-                "deps": closure(f"pipelines.theory.{module}", *own, *(estimators if name == "ledger" else [])),
+                "deps": closure(f"pipelines.theory.{module}", *own, *(every if part != "complexity" else [])),
                 "params": [{"pipelines/theory/params.yaml": ["common", part]}],
                 "outs": in_git(f"{base}/{name}.json"),
             }

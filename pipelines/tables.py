@@ -2,7 +2,7 @@
 
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
-paper's Table 3, in the published version Table 2), table-1 and ledger (theory/tables.py), data (datasheet.py),
+paper's Table 3, in the published version Table 2), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py),
 claims, and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
 """
 
@@ -95,7 +95,10 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value 
     return comparison.order((mine, base), (comparison.theirs(value), comparison.theirs(reference)))
 
 
-DRAWN = ("wall-clock", "figure-1", "figure-2", "figure-7", "denoising", "table-1", "ledger", "data", "claims", "results")
+DRAWN = (
+    *("wall-clock", "figure-1", "figure-2", "figure-7", "denoising"),
+    *("table-1", "ledger", "demonstrations", "data", "claims", "results"),
+)
 """The names of all tables."""
 
 
@@ -110,6 +113,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "table-1": theory.complexity,
         "ledger": theory.ledger,
         "data": datasheet.table,
+        "demonstrations": theory.demonstrations,
         "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
     }

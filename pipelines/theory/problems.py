@@ -109,7 +109,7 @@ def network(seed: int) -> Analytic:
     )
     u = 0.3 * normal(draw, 7)
     u[6] = -3.0
-    return _at("tanh network", problem, u, 0.5 * normal(draw, 4 * hidden + 1), descents=4000)
+    return _at("tanh network", problem, u, 0.5 * normal(draw, 4 * hidden + 1), descents=1000)
 
 
 def all_problems(seed: int) -> list[Analytic]:

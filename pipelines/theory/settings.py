@@ -15,8 +15,8 @@ PARAMS = Path("pipelines/theory/params.yaml")
 
 
 def load(profile: str, part: str) -> dict[str, Any]:
-    """A part of params.yaml ("ledger" or "complexity") with what is common; raises UserError for an unknown profile or an
-    unreadable file."""
+    """A part of params.yaml ("ledger", "complexity", "demonstrations") with what is common; raises UserError for an unknown
+    profile or an unreadable file."""
     if profile not in PROFILES:
         raise UserError(f"no profile {profile!r}; there are: {', '.join(PROFILES)}")
     try:

@@ -14,7 +14,10 @@ from pipelines import facts, published, settings
 from pipelines.comparison import FULL_BUDGET
 from pipelines.distances import ablation
 from pipelines.statistics import curve_over_trials, over_trials
+from pipelines.theory.figures import OTHERS, PENALTY
 from pipelines.theory.tables import DERIVED
+
+PANELS = (*PENALTY, *OTHERS)
 
 OFF_BY = 0.125  # of the other distance on example 3, so that it is told apart
 ITERATIONS = [*range(0, 40001, 202), 40001]
@@ -104,7 +107,13 @@ def theory(profile: str) -> dict[str, Any]:
          "measured": 0.5, "derived": 0.5, "verdict": "order as derived"}
         for problem in ("a ridge", "a network") for kind, method in (("estimator", "reverse"), ("solver", "Penalty"))
     ]  # fmt: skip
+    shown = [
+        {"claim": "C09", "computed": "a |bias|", "number": 1e-12, "bound": "at most 1e-09", "verdict": "holds"},
+        {"claim": "C06", "computed": "a distance", "number": None, "bound": "at most 0.05", "verdict": "does not hold"},
+    ]
+    curves = {name: {"x": [1.0, 10.0, 100.0], "one": [1.0, 0.1, 0.0], "another": [2.0, None, 0.5]} for name in PANELS}
     return {
+        "theory/demonstrations.json": {**head, "rows": shown, "curves": curves},
         "theory/ledger.json": {**head, "rows": ledger},
         "theory/memory.json": {**head, "rows": rows["space"]},
         "theory/timings.json": {**head, "machine": {"device": "a processor", "threads": 1}, "rows": rows["time"]},

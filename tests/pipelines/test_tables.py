@@ -46,7 +46,7 @@ def test_all_tables_twice(place: Path) -> None:
     rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
     assert rows == {
         "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": 12,
-        "table-1": 5, "ledger": 4, "data": 3,
+        "table-1": 5, "ledger": 4, "demonstrations": 2, "data": 3,
         "results": 16 + 2 + 4 + 10,
     }  # fmt: skip
     for name in ("figure-1", "figure-2", "figure-7"):
@@ -148,6 +148,7 @@ def test_a_diverged_cell_is_said_so(place: Path) -> None:
         ("denoising/costs.json", "python -m pipelines.summary denoising cpu --costs"),
         ("synthetic/timings.json", "python -m pipelines.timing cpu"),
         ("theory/ledger.json", "python -m pipelines.theory.ledger cpu"),
+        ("theory/demonstrations.json", "python -m pipelines.theory.demonstrations cpu"),
         ("theory/timings.json", "python -m pipelines.theory.complexity cpu time"),
     ],
 )
