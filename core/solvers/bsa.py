@@ -49,6 +49,11 @@ class BSA(Truncated):
         restart: start v each round from the first v; False goes on from the last one.
         upper_step_size, upper_decay: [sigma, a]. lower_step_size, lower_decay: [rho, b], with t counted anew each round.
         The rest as in `core.stochastic.Truncated`.
+
+    The powers 1/2 of the growth and of sigma_k could not be held against the article's text. They are those that its
+    published complexity asks for: K of order accuracy^-2 upper iterations and accuracy^-3 lower gradients, so sum_k t_k of
+    order K^{3/2}. A rho_t that decays within a round, as (from memory) its analysis has it, is `lower_decay`; the default
+    keeps it constant.
     """
 
     upper_decay: float = 0.5

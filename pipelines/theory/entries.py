@@ -111,7 +111,8 @@ class Entry:
     Attributes:
         name: what the table calls it. solver: as `core.solvers` knows it. settings: for a problem and a penalty weight.
         predicted: the hypergradient that it follows with u held and v at rest, None for the exact one.
-        of_order: whether its bias is of order 1 / weight instead.
+        of_order: whether it follows that one to the order 1 / weight only.
+        applies: whether the derivation holds on a problem. reason: why it has none on any, or "".
     """
 
     name: str
@@ -119,6 +120,8 @@ class Entry:
     settings: Callable[[Analytic, float], Mapping[str, Any]]
     predicted: Prediction | None = None
     of_order: bool = False
+    applies: Callable[[Analytic], bool] = lambda p: True
+    reason: str = ""
 
 
 def _plain(**more: Any) -> Callable[[Analytic, float], Mapping[str, Any]]:
@@ -146,6 +149,26 @@ def _penalty(p: Analytic, weight: float, multipliers: bool) -> Mapping[str, Any]
         "test_gradients": "reused",  # at the u that is held, not where the step would lead
         "lower_optimizer": GradientDescent(),
     }
+
+
+def barrier_weight(p: Analytic, weight: float) -> float:
+    """BOME's lambda at rest with u held, for eta = `weight` and small 1/lambda; negative where v does not come to rest.
+
+    With w = v after T steps on g, q_v = H (v - v*) and q_u = H_uv (I - A^T) (v - v*). At rest grad_v f + lambda q_v = 0, so
+    q_u = -m / lambda with m = H_uv eta sum_{i<T} A^i grad_v f: the direction grad_u f + lambda q_u is d = grad_u f - m, the
+    series of T terms. The barrier eta |grad q|^2 = <grad f, grad q> + lambda |grad q|^2 then says
+    eta (|m|^2 + |grad_v f|^2) / lambda = -<m, d>. Where <m, d> >= 0, f falls towards the lower solution: lambda grows
+    without bound, and at a constant step the iterates never rest.
+    """
+    direct, b = upper_gradients(p.problem, p.u, p.v, None)
+    d = series(p, LOWER_STEPS)
+    m = direct - d
+    return float(weight * (m @ m + b @ b) / -(m @ d))
+
+
+def _bome(p: Analytic, weight: float) -> Mapping[str, Any]:
+    joint = 1 / (4 + barrier_weight(p, weight) * p.largest)
+    return {"lower_step_size": eta(p), "joint_lower_step_size": joint, "eta": weight}
 
 
 STILL = {"upper_decay": 0.0, "lower_decay": 0.0, "estimate": "series", "neumann_terms": PRODUCTS}
@@ -192,6 +215,15 @@ SOLVERS = (
                            "gamma_0": weight, "inner_start": "previous"},
         of_order=True,
     ),  # fmt: skip
-)
-"""L2RW, Meta-Weight-Net and BOME are not here: the first two solve a problem of another form, and BOME's direction is the
-hypergradient only where its barrier is met. Tests hold them against their own closed forms."""
+    Entry("BOME, barrier active", "bome", _bome, lambda p: series(p, LOWER_STEPS), of_order=True,
+          applies=lambda p: barrier_weight(p, 1.0) > 0),
+    *(
+        Entry(name, solver, lambda p, weight: {}, reason=reason)
+        for name, solver, reason in (
+            ("L2RW", "l2rw", "u holds the weights of a batch's examples, drawn anew each step"),
+            ("Meta-Weight-Net", "meta-weight-net", "u holds a network that weighs losses"),
+            ("Single level", "single-level", "it has no u"),
+        )
+    ),
+)  # fmt: skip
+"""Those with a reason are of another form; tests hold them against closed forms of their own."""

@@ -24,10 +24,12 @@ from core.optimizers import GradientDescent
 from pipelines import machine, records
 from pipelines.errors import run
 from pipelines.theory.entries import ESTIMATORS, LOWER_STEPS, SOLVERS, UPPER_STEP, WEIGHT, Entry, Estimator
-from pipelines.theory.problems import Analytic, all_problems
+from pipelines.theory.problems import MAKERS, Analytic
 from pipelines.theory.settings import load
 
 EXACT, ORDER, BIAS, UNSETTLED, OTHER = "exact", "order as derived", "bias as derived", "not at rest yet", "DIFFERS"
+OUTSIDE = "does not apply"
+"""A problem of another form than the solver's, or one on which its theory says nothing."""
 ROUNDING = 1e-8
 """Relative error below which a float64 result counts as exact: condition numbers go up to 1e4."""
 
@@ -59,44 +61,51 @@ def estimator_row(p: Analytic, one: Estimator, most: int) -> dict[str, Any]:
     return {**row, "verdict": OTHER if seen > 5 else UNSETTLED}
 
 
-def followed(p: Analytic, entry: Entry, rounds: int, weight: float) -> Tensor:
-    """The hypergradient that a solver follows after so many upper iterations with u held in place."""
+def followed(p: Analytic, entry: Entry, rounds: int, weight: float) -> tuple[Tensor, Tensor]:
+    """The hypergradient that a solver follows after half of so many upper iterations with u held in place, and after all."""
     settings = dict(entry.settings(p, weight))
-    solver = solvers.make(entry.solver, p.problem, upper_step_size=UPPER_STEP, lower_steps=LOWER_STEPS, **settings)
+    solver: Any = solvers.make(entry.solver, p.problem, upper_step_size=UPPER_STEP, lower_steps=LOWER_STEPS, **settings)
     if hasattr(solver, "upper_optimizer"):
         solver = dataclasses.replace(solver, upper_optimizer=GradientDescent())
-    state = solver.init(p.u, p.v)
-    for _ in range(rounds):
+    state, found = solver.init(p.u, p.v), {}
+    for count in range(1, rounds + 1):
         moved, _ = solver.step(state)
         state = moved._replace(u=p.u)
-    gradient: Tensor = (p.u - moved.u) / UPPER_STEP
-    return gradient
+        if count in (rounds // 2, rounds):
+            found[count] = (p.u - moved.u) / UPPER_STEP
+    return found[rounds // 2], found[rounds]
 
 
 def solver_row(p: Analytic, entry: Entry, rounds: int) -> dict[str, Any]:
     """A solver on a problem: its error at rest, and half-way there."""
-    half, found = followed(p, entry, rounds // 2, WEIGHT), followed(p, entry, rounds, WEIGHT)
+    row = {"method": entry.name, "steps": rounds, "error": None, "measured": None, "derived": None}
+    if entry.reason or not entry.applies(p):
+        return {**row, "steps": 0, "verdict": OUTSIDE}
+    half, found = followed(p, entry, rounds, WEIGHT)
     error, before = p.relative_error(found), p.relative_error(half)
+    row["error"] = error
     # what stands still may be a mode too slow to be seen: rates go down to 1/condition^2 a lower step
     slow = 10 * (p.largest / p.smallest) ** 2 > rounds * LOWER_STEPS
     resting = not slow and float((found - half).norm() / p.exact.norm()) <= max(1e-3 * error, ROUNDING)
-    row = {"method": entry.name, "steps": rounds, "error": error, "measured": None, "derived": None}
     if error < ROUNDING:
         return {**row, "verdict": EXACT}
+    wanted = p.exact if entry.predicted is None else entry.predicted(p)
+    gap = float((found - wanted).norm() / p.exact.norm())
+    if entry.of_order:
+        if not resting:
+            return {**row, "verdict": UNSETTLED}
+        doubled = float((followed(p, entry, rounds, 2 * WEIGHT)[1] - wanted).norm() / p.exact.norm())
+        row |= {"measured": doubled / gap, "derived": 0.5}
+        return {**row, "verdict": ORDER if abs(doubled / gap - 0.5) < 0.05 else OTHER}
     if entry.predicted is not None:
-        gap = float((found - entry.predicted(p)).norm() / p.exact.norm())
         return {**row, "verdict": BIAS if gap < 1e-6 * max(1.0, error) else OTHER if resting else UNSETTLED}
-    if entry.of_order and resting:
-        tenfold = p.relative_error(followed(p, entry, rounds, 2 * WEIGHT))
-        row |= {"measured": tenfold / error, "derived": 0.5}
-        return {**row, "verdict": ORDER if abs(tenfold / error - 0.5) < 0.05 else OTHER}
-    return {**row, "verdict": OTHER if resting and error > before / 2 and not entry.of_order else UNSETTLED}
+    return {**row, "verdict": OTHER if resting and error > before / 2 else UNSETTLED}
 
 
 def of_problem(index: int, plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All rows of one problem."""
     torch.set_num_threads(plan["threads"])
-    p = all_problems(plan["seed"])[index]
+    p = MAKERS[index](plan["seed"])
     found = [{"kind": "estimator", **estimator_row(p, one, plan["estimator_steps"])} for one in ESTIMATORS]
     found += [{"kind": "solver", **solver_row(p, entry, plan["solver_rounds"])} for entry in SOLVERS]
     return [
@@ -117,7 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     plan = load(given.profile, "ledger")
     machine.end_with_parent()
-    count = len(all_problems(plan["seed"]))
+    count = len(MAKERS)
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         tables = pool.map(of_problem, range(count), [plan] * count)
         rows = [row for table in tqdm(tables, total=count, desc="ledger", disable=None) for row in table]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -112,12 +113,6 @@ def network(seed: int) -> Analytic:
     return _at("tanh network", problem, u, 0.5 * normal(draw, 4 * hidden + 1), descents=1000)
 
 
-def all_problems(seed: int) -> list[Analytic]:
-    """Those of the ledger."""
-    quadratics = [quadratic(condition, seed) for condition in (1.0, 10.0, 1e2, 1e3, 1e4)]
-    return [*quadratics, ridge(seed), logistic(seed), network(seed)]
-
-
 def _at(name: str, problem: Bilevel, u: Tensor, start: Tensor, descents: int = 0) -> Analytic:
     """The problem at u: v*(u) by gradient steps (into the basin of a problem that is not convex), then Newton's."""
     v = start
@@ -130,4 +125,10 @@ def _at(name: str, problem: Bilevel, u: Tensor, start: Tensor, descents: int = 0
     return Analytic(name, problem, u, v, float(eigenvalues[0]), float(eigenvalues[-1]), start)
 
 
-Maker = Callable[[int], Analytic]
+MAKERS: tuple[Callable[[int], Analytic], ...] = (
+    *(partial(quadratic, condition) for condition in (1.0, 10.0, 1e2, 1e3, 1e4)),
+    ridge,
+    logistic,
+    network,
+)
+"""seed -> problem, of those in the ledger."""

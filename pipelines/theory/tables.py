@@ -73,14 +73,16 @@ def ledger(inputs: Sources) -> Table:
     shown: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         line = shown.setdefault((row["kind"], row["method"]), {"": row["kind"], "method": row["method"]})
-        line[row["problem"]] = f"{row['error']:.1g}, {row['verdict']}"
+        error = "" if row["error"] is None else f"{row['error']:.1g}, "
+        line[row["problem"]] = f"{error}{row['verdict']}"
     verdicts = [row["verdict"] for row in rows]
     counts = "; ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
     notes = [
         "Relative error against grad_u f - H_uv H_vv^{-1} grad_v f at v*, float64, and what it says. Exact: below 1e-8."
         " Order as derived: the factor of one more step, or of twice the penalty weight, is within 10% of theory's. Bias"
         " as derived: the vector is the wrong one that theory gives. Not at rest yet: the iterations were too few for this"
-        " problem's slowest mode.",
+        " problem's slowest mode. Does not apply: the solver's problem has another form, or, for BOME, the barrier is not"
+        " met and its weight grows without bound.",
         f"{len(rows)} entries. {counts}.",
     ]
     drawn = inputs.drawn_from("theory/ledger.json")

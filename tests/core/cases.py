@@ -9,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 from core import Bilevel, solvers
 from core.optimizers import Adam, Momentum
+from core.trees import leaves
 from tests.core.quadratics import quadratic
 
 QUADRATIC = quadratic()
@@ -80,6 +81,19 @@ def make(case: str, problem: Bilevel = PROBLEM, **more: Any) -> Any:
 def steps(solver: Any, state: Any, count: int, batch: Any = None) -> Any:
     for _ in range(count):
         state, _ = solver.step(state, batch)
+    return state
+
+
+def settled(solver: Any, state: Any, most: int, batch: Any = None, *, move: float = 1e-10) -> Any:
+    """The state once u, v and multipliers move by less than `move` in each of ten steps; after `most` at the latest."""
+    calm = 0
+    for _ in range(most):
+        before, (state, _) = state, solver.step(state, batch)
+        kept = [name for name in ("u", "v", "z", "nu", "mu") if name in state._fields]
+        pairs = [zip(leaves(getattr(state, name)), leaves(getattr(before, name)), strict=True) for name in kept]
+        calm = calm + 1 if all(float((a - b).abs().max()) < move for pair in pairs for a, b in pair) else 0
+        if calm == 10:
+            break
     return state
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core import Bilevel, solvers
 from core.constraints import Constraints, WithSlack, box, violation, with_slack, with_start
-from tests.core.cases import steps
+from tests.core.cases import settled, steps
 from tests.core.checks import assert_identical, assert_near
 from tests.core.quadratics import PLAIN, K, U, V, points, quadratic
 
@@ -57,7 +57,7 @@ def test_with_multipliers_the_penalty_method_reaches_the_kkt_point_at_a_finite_g
         constraint_multipliers=True,
         **RATES,
     )
-    state = steps(solver, solver.init(*points()), 550)
+    state = settled(solver, solver.init(*points()), 550)
     assert_near((state.u, state.v, state.nu, state.mu), KKT, 1e-6)
     assert (state.gamma.item(), state.gamma_h.item()) == (2.0, 1.0)
 
@@ -74,7 +74,7 @@ def test_without_the_multiplier_of_h_it_ends_beside_it() -> None:
         epsilon_decay=0.85,
         **RATES,
     )
-    state = steps(solver, solver.init(*points()), 500)
+    state = settled(solver, solver.init(*points()), 500)
     u, v, nu, mu = joint(float("inf"), 1.0)
     assert_near((state.u, state.v, state.nu), (u, v, nu), 1e-6)
     assert_near(QUADRATIC.equality(state.u, state.v, None), mu, 1e-6)
@@ -92,7 +92,7 @@ def test_without_multipliers_the_constraint_holds_in_the_limit_of_gamma() -> Non
         multipliers=False,
         **{**RATES, "upper_step_size": 0.03, "lower_step_size": 0.03},
     )
-    state = steps(solver, solver.init(*points()), 500)
+    state = settled(solver, solver.init(*points()), 500)
     assert_near((state.u, state.v), joint(3.0, 3.0)[:2], 1e-6)
     errors, residuals = [], []
     for gamma in (1e2, 1e3, 1e4):
@@ -138,7 +138,7 @@ def test_an_active_and_an_inactive_inequality() -> None:
     """mu is positive and the slack zero for the one; mu is zero and the slack the distance for the other."""
     solver = slack_solver()
     u, v = tensor(2.0, -1.0, 0.5), tensor(-1.0, 0.3, 0.4)
-    state = steps(solver, solver.init(with_start(inequality, u, v), v), 600)
+    state = settled(solver, solver.init(with_start(inequality, u, v), v), 600)
     assert_near(state.u.u, SOLUTION, 1e-5)
     assert_near(state.v, SOLUTION, 1e-5)
     assert_near(state.mu, MULTIPLIERS, 1e-5)
@@ -151,7 +151,7 @@ def test_penalised_inequalities_fail_by_the_order_of_one_over_gamma() -> None:
     """Without mu: nu makes v = u exact, and f + gamma/2 (2 u_0 - 0.4)^2 is least at 2 u_0 - 1.6 + 2 gamma h = 0."""
     solver = slack_solver(constraint_multipliers=False, gamma_h_0=5.0, upper_step_size=0.02)
     v = tensor(-1.0, 0.3, 0.4)
-    state = steps(solver, solver.init(with_start(inequality, v, v), v), 600)
+    state = settled(solver, solver.init(with_start(inequality, v, v), v), 600)
     # h = 2 u_0 - 0.4, so h + 0.4 - 1.6 + 2 gamma h = 0
     h = 1.2 / (1 + 2 * 5.0)
     assert violation(inequality(state.u.u, state.v, None))[0].item() == pytest.approx(h, rel=1e-5)
@@ -163,7 +163,7 @@ def test_a_slack_of_zero_is_a_spurious_stationary_point() -> None:
     """It stays zero, and the inequality that does not bind is an equality: u_1 = 3 in place of 0.8."""
     solver = slack_solver()
     v = tensor(-1.0, 0.3, 0.4)
-    state = steps(solver, solver.init(WithSlack(v, torch.zeros(2, dtype=torch.float64)), v), 600)
+    state = settled(solver, solver.init(WithSlack(v, torch.zeros(2, dtype=torch.float64)), v), 600)
     assert torch.equal(state.u.s, torch.zeros(2, dtype=torch.float64))
     assert_near(state.u.u, torch.cat([tensor(0.2, 3.0), SOLUTION[2:]]), 1e-5)
     # the multiplier has the wrong sign: so the point is seen to be no solution
@@ -196,7 +196,7 @@ def test_an_equality_stands_beside_the_inequality() -> None:
     # both hold at the start, so that the slacks make them equalities
     assert torch.cat([found.inequality["sum"], found.inequality["one"]]).abs().max() < 1e-14
     solver = slack_solver(both)
-    state = steps(solver, solver.init(start, v), 600)
+    state = settled(solver, solver.init(start, v), 600)
     assert_near(state.u.u, torch.cat([SOLUTION[:2], tensor(0.7)]), 1e-5)
 
 

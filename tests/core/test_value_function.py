@@ -11,7 +11,7 @@ from torch import Tensor
 from core import solvers
 from core.products import counting
 from tests.core import ridge
-from tests.core.cases import steps
+from tests.core.cases import settled, steps
 from tests.core.checks import assert_near
 from tests.core.quadratics import Quadratic, U, V, example_1, points, quadratic
 
@@ -156,7 +156,7 @@ def test_bome_finds_the_ridge_to_the_order_of_its_step() -> None:
         joint_lower_step_size=0.02,
         lower_step_size=0.25,
     )
-    state = steps(solver, solver.init(*ridge.start()), 1200)
+    state = settled(solver, solver.init(*ridge.start()), 1200)
     assert (state.u - u).abs().max().item() < 0.05
     assert (state.v - v).abs().max().item() < 0.05
 
@@ -200,7 +200,7 @@ def test_f2sa_at_a_constant_weight_ends_at_the_minimiser_of_its_penalty() -> Non
                 lambda_0=weight,
                 lambda_growth=0.0,
             )
-            state = steps(solver, solver.init(*points()), 600)
+            state = settled(solver, solver.init(*points()), 600)
             assert_near(state.u, u, 1e-6)
             assert_near(state.v, v, 1e-6)
             assert_near(state.z, QUADRATIC.lower_solution(u), 1e-6)
@@ -211,7 +211,7 @@ def test_f2sa_on_example_1() -> None:
     """lambda / (1 + 2 lambda) at a constant weight; a half as it grows."""
     settings = {"lower_steps": 5, "upper_step_size": 0.2, "lower_step_size": 0.2}
     constant = solvers.make("f2sa", example_1(), lambda_0=10.0, lambda_growth=0.0, **settings)
-    state = steps(constant, constant.init(*START), 120)
+    state = settled(constant, constant.init(*START), 120)
     assert_near((state.u, state.v), (torch.full((2,), 10 / 21, dtype=torch.float64),) * 2, 1e-8)
     growing = solvers.make("f2sa", example_1(), lambda_growth=10.0, **settings)
     state = steps(growing, growing.init(*START), 200)
@@ -297,12 +297,12 @@ def test_v_pbgd_on_example_1() -> None:
     """gamma / (1 + 2 gamma) at a constant weight, and so a half as it grows."""
     settings = {"lower_steps": 2, "lower_step_size": 0.4, "inner_start": "previous", "scaled_steps": True}
     constant = solvers.make("v-pbgd", example_1(), upper_step_size=0.2, gamma_0=5.0, **settings)
-    state = steps(constant, constant.init(*START), 400)
+    state = settled(constant, constant.init(*START), 400, move=1e-11)
     assert_near((state.u, state.v), (torch.full((2,), 5 / 11, dtype=torch.float64),) * 2, 1e-8)
     growing = solvers.make(
         "v-pbgd", example_1(), upper_step_size=0.2, gamma_0=1.0, gamma_growth=0.2, gamma_max=100.0, **settings
     )
-    state = steps(growing, growing.init(*START), 800)
+    state = settled(growing, growing.init(*START), 800)
     half = torch.full((2,), 0.5, dtype=torch.float64)
     assert_near((state.u, state.v), (half, half), 6e-3)
     assert state.gamma.item() == 100.0
@@ -322,7 +322,7 @@ def test_v_pbgd_finds_the_ridge_to_one_over_gamma() -> None:
         gamma_max=50.0,
         **settings,
     )
-    state = steps(solver, solver.init(*ridge.start()), 1500)
+    state = settled(solver, solver.init(*ridge.start()), 1500)
     assert (state.u - u).abs().max().item() < 0.01
     assert (state.v - v).abs().max().item() < 0.01
 

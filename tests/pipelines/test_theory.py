@@ -87,6 +87,16 @@ def test_exponents(costs: list[float], expected: float) -> None:
     assert complexity.exponent([4, 8, 16, 32], costs) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_an_exponent_stands_noise(p: float) -> None:
+    """3% off at one size moves it by less than a tenth."""
+    costs = [2.0 + (size / 4) ** p for size in (4, 8, 16, 32)]
+    for place in range(4):
+        for off in (0.97, 1.03):
+            noisy = [cost * (off if index == place else 1) for index, cost in enumerate(costs)]
+            assert complexity.exponent([4, 8, 16, 32], noisy) == pytest.approx(p, abs=0.1)
+
+
 def test_bytes_are_counted_the_same_twice_and_have_the_orders_of_table_1() -> None:
     plan = {"base": {"T": 4, "U": 4, "V": 512}, "grids": {"T": [4, 8, 16, 32], "U": [4, 8, 16, 32]}}
     rows = {(row["method"], row["varied"]): row for row in complexity.memory(plan)}
