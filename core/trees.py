@@ -21,6 +21,9 @@ def tree_map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
     Raises: ValueError or TypeError where structures differ.
     """
+    if isinstance(tree, Tensor) and all(isinstance(one, Tensor) for one in rest):
+        # the tree of one leaf, by far the commonest: a third of the time of a small step was spent on finding that out
+        return function(tree, *rest)
     return pytree.tree_map(lambda leaf, *more: None if leaf is None else function(leaf, *more), tree, *rest)
 
 
@@ -38,6 +41,8 @@ def flatten(tree: Tree) -> tuple[tuple[Tensor, ...], Callable[[Sequence[Tensor]]
 
 def leaves(tree: Tree) -> list[Tensor]:
     """The tensors of a tree, in a fixed order."""
+    if isinstance(tree, Tensor):
+        return [tree]
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 

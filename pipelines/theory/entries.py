@@ -113,6 +113,7 @@ class Entry:
         predicted: the hypergradient that it follows with u held and v at rest, None for the exact one.
         of_order: whether it follows that one to the order 1 / weight only.
         applies: whether the derivation holds on a problem. reason: why it has none on any, or "".
+        patience: so many times the usual iterations, where they are enough for the problem's slowest mode.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Entry:
     of_order: bool = False
     applies: Callable[[Analytic], bool] = lambda p: True
     reason: str = ""
+    patience: int = 1
 
 
 def _plain(**more: Any) -> Callable[[Analytic, float], Mapping[str, Any]]:
@@ -216,7 +218,7 @@ SOLVERS = (
         of_order=True,
     ),  # fmt: skip
     Entry("BOME, barrier active", "bome", _bome, lambda p: series(p, LOWER_STEPS), of_order=True,
-          applies=lambda p: barrier_weight(p, 1.0) > 0),
+          applies=lambda p: barrier_weight(p, 1.0) > 0, patience=6),
     *(
         Entry(name, solver, lambda p, weight: {}, reason=reason)
         for name, solver, reason in (
