@@ -2,8 +2,9 @@
 
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
-paper's Table 3, in the published version Table 2), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py),
-claims, and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+paper's Table 3, in the published version Table 2), table-1, ledger and demonstrations (theory/tables.py), data
+(datasheet.py), claims, and results, the table of the README (headline.py). The rules behind a verdict stand in
+comparison.py and claims.py.
 """
 
 from __future__ import annotations
