@@ -47,17 +47,14 @@ def after(solver: Any, *counts: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_forty_steps_leave_what_ten_left(case: str) -> None:
-    first, second = after(make(case), 10, 40)
+def test_fifteen_steps_leave_what_five_left(case: str) -> None:
+    first, second = after(make(case), 5, 15)
     assert first == second
 
 
-FAMILIES = ("penalty", "rmd", "approxgrad", "bsa", "bome", "saba", "l2rw")
-"""One of each: penalty, unrolled, implicit, stochastic, value function, single loop, reweighting."""
-
-
-@pytest.mark.parametrize("case", FAMILIES)
+@pytest.mark.parametrize("case", ["penalty-reused", "aid-adam", "saba"])
 def test_two_thousand_steps_leave_what_twenty_left(case: str) -> None:
+    """Of those with the largest states: multipliers, moments of three optimisers, tables of samples."""
     first, second = after(make(case, lower_steps=1), 20, 2000)
     assert first == second
 
