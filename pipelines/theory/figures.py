@@ -42,7 +42,7 @@ PENALTY = {
     "kkt, with h": ("Theorem 2, with h", "γ", "at the end of a round"),
 }
 OTHERS = {
-    "violation": ("|u|² ≤ r² by a slack", "γ", "violation at the end of a round"),
+    "violation": ("|u|² ≤ r² by a slack", "γ", "off the bound at the end of a round"),
     "linear": ("linear system: CG and Adam", "steps", "relative error of the hypergradient"),
     "long reverse": ("RMD at T = 100", "upper iterations", "distance to the solution"),
 }
