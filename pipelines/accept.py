@@ -23,6 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipelines import earlier, families, machine, records, settings, summary
+from pipelines.denoising import cells as denoising
 from pipelines.errors import UserError, run
 from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, really_changed, status, use_profile
 from pipelines.settings import Cell
@@ -31,10 +32,13 @@ from pipelines.train import train
 
 def stage_of(cell: Cell) -> str:
     """The name of a cell's training stage."""
-    home = f"pipelines/{cell.family}/{cell.profile}/dvc.yaml:train_{cell.profile}"
+    folder = f"pipelines/{cell.family}/{cell.profile}/dvc.yaml"
+    home = f"{folder}:train_{cell.profile}"
     if cell.family == "denoising":
-        data, method = cell.parts
-        return f"{home}_{method}@{data}"
+        first, method = cell.parts
+        if first in denoising.experiments(settings.profile_params(cell.family, cell.profile)):
+            return f"{folder}:{denoising.stage_of(cell.profile, first, method, cell.settings)}"
+        return f"{home}_{method}@{first}"
     first, second, preset = cell.parts
     return f"{home}_ablation@{second}-{preset}" if first == "ablation" else f"{home}_{second}@{first}-{preset}"
 

@@ -1,6 +1,7 @@
-"""Evaluate one cell: `python -m pipelines.evaluate <family> <profile> <part> ...`.
+"""Evaluate one cell, or all of an experiment: `python -m pipelines.evaluate <family> <profile> <part> ...`.
 
-Reads the cell's train.json, and, alone of all stages, the sealed test labels. Writes metrics.json beside it.
+Reads the cell's train.json, and, alone of all stages, the sealed test labels. Writes metrics.json beside it. In the
+denoising family an experiment's name alone stands for all its variants, which are evaluated in one process.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import importlib
 from typing import Any
 
-from pipelines import families, records
+from pipelines import families, records, settings
 from pipelines.errors import run
 
 
@@ -29,6 +30,16 @@ def evaluate(family: str, profile: str, parts: tuple[str, ...]) -> dict[str, Any
     }
 
 
+def meant(family: str, profile: str, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The cells that the parts name: one, or all variants of an experiment."""
+    if family == "denoising" and len(parts) == 1:
+        cells = importlib.import_module("pipelines.denoising.cells")
+        variants = cells.experiments(settings.profile_params(family, profile)).get(parts[0], [])
+        if variants:
+            return [(parts[0], variant) for variant in variants]
+    return [parts]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
@@ -36,9 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     parser.add_argument("parts", nargs="+")
     given = parser.parse_args(arguments)
-    metrics = evaluate(given.family, given.profile, tuple(given.parts))
-    folder = records.cell_folder(given.profile, given.family, *given.parts)
-    records.write_json(folder / "metrics.json", metrics)
+    for parts in meant(given.family, given.profile, tuple(given.parts)):
+        metrics = evaluate(given.family, given.profile, parts)
+        records.write_json(records.cell_folder(given.profile, given.family, *parts) / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ from pipelines.settings import PROFILES, hint
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory", "demonstrations")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
-KINDS = ("corrupt", "facts", *LONG, "evaluate")
+AFTER = "retrain"
+"""The kind that trains with what other cells have learnt, side by side when those are done."""
+KINDS = ("corrupt", "facts", *LONG, AFTER, "evaluate")
 """Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
@@ -208,6 +210,7 @@ def build(profile: str, workers: int) -> None:
     found = prepare_data(found, profile, workers)
     work = stale(found, profile)
     side_by_side([stage for kind in LONG for stage in sorted(work[kind])], workers, "train")
+    side_by_side(sorted(work[AFTER]), workers, AFTER)
     side_by_side(sorted(work["evaluate"]), workers, "evaluate")
     done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
     if done.returncode != 0:

@@ -1,45 +1,109 @@
-"""Choose step sizes on the selection split: `python -m pipelines.search denoising <profile>`.
+"""Choose settings on the selection split: `python -m pipelines.search denoising <profile> [--search NAME] [<method> ...]`.
 
-Where a profile's budget is cut, the published step sizes no longer fit it. Every method then searches the same grid of
-its step sizes (`search` in the family's params.yaml), on data of tuning seeds that no reported trial uses, and takes the
-one with the best accuracy on the selection split at the last iterate; ties go to the earlier grid point. No test label is
-read. Writes pipelines/<family>/search/<profile>.json; params.yaml is changed by hand, and a test compares the two.
+A search (`search` in the family's params.yaml) tries the same points for every method, on data of tuning seeds that no
+reported trial uses, and takes the one with the best accuracy on the selection split at the last iterate; ties go to the
+earlier point. No test label is read. The validation split is the upper cost, so nothing is chosen on it.
+
+    table   a grid of step sizes for the paper's table, where a profile's budget is cut and the published ones no longer fit
+    tuned   equal tuning: so many draws from one space, by Optuna
+
+Writes pipelines/<family>/search/<profile>.json, for another search than `table` <profile>-<search>.json; params.yaml is
+changed by hand, and a test compares the two.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pipelines import machine, records, settings
-from pipelines.errors import run
+from pipelines.errors import UserError, run
 from pipelines.settings import Cell
 from pipelines.train import train
 
+TABLE = "table"
+DIGITS = 3
+"""Significant digits of a drawn value, so that what params.yaml says is what was tried."""
 
-def place(family: str, profile: str) -> Path:
+Point = dict[str, float]
+
+
+def place(family: str, profile: str, name: str = TABLE) -> Path:
     """Where a search is recorded: beside the parameters that were chosen by it, in git for every profile."""
-    return settings.params_path(family).parent / "search" / f"{profile}.json"
+    file = f"{profile}.json" if name == TABLE else f"{profile}-{name}.json"
+    return settings.params_path(family).parent / "search" / file
 
 
-def grid(space: Mapping[str, list[Any]], solver_settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The points of the grid over those settings that the solver has, in the order of the file."""
-    names = [name for name in space if name in solver_settings]
-    for values in itertools.product(*(space[name] for name in names)):
-        yield dict(zip(names, values, strict=True))
+def plan_of(family: str, profile: str, name: str) -> Mapping[str, Any]:
+    """A search of a profile; raises UserError, listing those there are, for an unknown one."""
+    known = settings.profile_params(family, profile).get("search", {})
+    if name not in known:
+        raise UserError(f"profile {profile} has no search {name!r}; there are: {', '.join(known) or 'none'}")
+    plan: Mapping[str, Any] = known[name]
+    return plan
 
 
-def with_point(cell: Cell, point: Mapping[str, Any], tied: Mapping[str, str]) -> Cell:
-    """The cell at a grid point; `tied` names settings that follow another, {solver_step_size: lower_step_size}."""
-    inner = {**cell.settings["settings"], **point}
-    inner.update({name: inner[other] for name, other in tied.items() if name in inner})
+def cell_of(family: str, profile: str, name: str, method: str) -> Cell:
+    """The cell that a search varies, on the data of the tuning seeds."""
+    if name == TABLE:
+        return settings.cell(family, profile, "tuning", method)
+    cell = settings.cell(family, profile, name, method)
+    data = plan_of(family, profile, name)["data"]
+    return dataclasses.replace(cell, settings={**cell.settings, "data": data, "history": False})
+
+
+def with_point(cell: Cell, point: Mapping[str, Any], plan: Mapping[str, Any]) -> Cell:
+    """The cell at a point of the space.
+
+    Coordinates are settings of the solver, or stand for one of its own (`means`: {weight: {penalty: gamma_0}}); those that
+    the cell does not set are left out. `tied` names settings that follow another, {solver_step_size: lower_step_size}.
+    """
+    inner = dict(cell.settings["settings"])
+    for name, value in point.items():
+        means = plan.get("means", {}).get(name)
+        own = name if means is None else means.get(cell.parts[1])
+        if own in inner:
+            inner[own] = value
+    inner.update({name: inner[other] for name, other in plan["tied"].items() if name in inner})
     return dataclasses.replace(cell, settings={**cell.settings, "settings": inner, "evaluations": 1})
+
+
+def searched(plan: Mapping[str, Any], score: Callable[[Point], float]) -> list[tuple[Point, float]]:
+    """The points of a plan's space and their scores, in the order of trying; they do not depend on the scores.
+
+    A space of lists is a grid, tried whole in the order of the file; one of {low, high} is drawn from `draws` times,
+    uniformly in the logarithm, with the plan's seed.
+    """
+    import optuna  # takes a second, and only a search needs it
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = plan["space"]
+    if all(isinstance(values, list) for values in space.values()):
+        sampler: Any = optuna.samplers.BruteForceSampler()
+        draws = None
+    else:
+        sampler, draws = optuna.samplers.RandomSampler(seed=plan["seed"]), plan["draws"]
+    tried: list[tuple[Point, float]] = []
+
+    def objective(trial: Any) -> float:
+        point = {name: _suggested(trial, name, values) for name, values in space.items()}
+        tried.append((point, score(point)))
+        return tried[-1][1]
+
+    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=draws)
+    if draws is None:
+        tried.sort(key=lambda one: [space[name].index(value) for name, value in one[0].items()])
+    return tried
+
+
+def _suggested(trial: Any, name: str, values: Any) -> float:
+    if isinstance(values, list):
+        return float(trial.suggest_categorical(name, values))
+    drawn = trial.suggest_float(name, values["low"], values["high"], log=True)
+    return float(f"{drawn:.{DIGITS}g}")
 
 
 def score(record: Mapping[str, Any]) -> float:
@@ -56,25 +120,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("family", choices=["denoising"])
     parser.add_argument("profile")
     parser.add_argument("methods", nargs="*", help="search these alone, and keep what is recorded of the others")
+    parser.add_argument("--search", default=TABLE, help="which search of the profile")
     given = parser.parse_args(arguments)
+    plan = plan_of(given.family, given.profile, given.search)
     block = settings.profile_params(given.family, given.profile)
-    space, tied = block["search"]["space"], block["search"]["tied"]
-    path = place(given.family, given.profile)
-    for method in given.methods or block["methods"]:
-        cell = settings.cell(given.family, given.profile, "tuning", method)
-        points = list(grid(space, cell.settings["settings"]))
-        scores = [
-            score(train(with_point(cell, point, tied), machine.device(), steps=10**9))
-            for point in tqdm(points, desc=method, disable=None)
-        ]
-        best = max(range(len(points)), key=lambda index: scores[index])
-        table = [{**point, "selection accuracy": value} for point, value in zip(points, scores, strict=True)]
-        print(f"{method}: {points[best]} ({scores[best]:.2f}% of the selection split)", flush=True)
+    methods = block["methods"] if given.search == TABLE else block["experiments"][given.search]
+    path = place(given.family, given.profile, given.search)
+    for method in given.methods or methods:
+        cell = cell_of(given.family, given.profile, given.search, method)
+
+        def tried(point: Point, cell: Cell = cell) -> float:
+            return score(train(with_point(cell, point, plan), machine.device(), steps=10**9))
+
+        found = searched(plan, tried)
+        chosen, best = max(found, key=lambda one: one[1])
+        print(f"{method}: {chosen} ({best:.2f}% of the selection split)", flush=True)
         # read again for each method: searches of several methods may run side by side
-        found: dict[str, Any] = records.read_json(path, "")["methods"] if path.exists() else {}
-        found[method] = {"chosen": points[best], "tried": table}
-        ordered = {name: found[name] for name in block["methods"] if name in found}
-        records.write_json(path, {"space": space, "tied": tied, "methods": ordered})
+        kept: dict[str, Any] = records.read_json(path, "")["methods"] if path.exists() else {}
+        table = [{**point, "selection accuracy": value} for point, value in found]
+        kept[method] = {"chosen": chosen, "tried": table}
+        ordered = {name: kept[name] for name in methods if name in kept}
+        records.write_json(path, {**plan, "methods": ordered})
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ class Sources:
     Attributes:
         params: family -> the profile's block of its params.yaml. common: family -> the block that all
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
-        timings.json of the synthetic family. theory: what the files `THEORY` of the theory family hold. data: family ->
-        data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
+        timings.json of the synthetic family. measured: what costs.json of denoising holds of timings.json, {} where the
+        profile takes none. theory: what the files `THEORY` of the theory family hold. data: family -> data set -> its
+        facts, from data.json. hashes: name of an input -> SHA-256.
     """
 
     profile: str
@@ -47,6 +48,7 @@ class Sources:
     cells: Mapping[str, Mapping[str, Any]]
     costs: Mapping[str, Mapping[str, Any]]
     timings: Mapping[str, Any]
+    measured: Mapping[str, Any]
     theory: Mapping[str, Any]
     data: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
@@ -119,6 +121,7 @@ def load(profile: str) -> Sources:
         cells={family: read[family, "summary.json"]["cells"] for family in FAMILIES},
         costs={family: read[family, "costs.json"]["cells"] for family in FAMILIES},
         timings=read["synthetic", "timings.json"],
+        measured=read["denoising", "costs.json"].get("timings", {}),
         theory=theory,
         data=data,
         hashes=hashes,

@@ -12,17 +12,20 @@ import functools
 import importlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from core.networks import registry
 from pipelines import settings, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.registry import DATA_SETS
 from pipelines.datasets.sources import module_of
+from pipelines.denoising import cells as denoised
 from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
@@ -78,6 +81,7 @@ def gatherers(family: str, profile: str) -> dict[str, Any]:
     cells = ["-".join(parts) for parts in summary.names(family, profile)]
     base = f"results/{profile}/{family}"
     common = {"wdir": WDIR}
+    timed = [f"{base}/timings.json"] if summary.is_timed(family, profile) else []
     return {
         f"summary_{profile}": {
             "desc": f"gather the metrics of {family}",
@@ -90,7 +94,7 @@ def gatherers(family: str, profile: str) -> dict[str, Any]:
             "desc": f"gather seconds and memory of {family}",
             **common,
             "cmd": f"python -m pipelines.summary {family} {profile} --costs",
-            "deps": [*closure("pipelines.summary"), *(f"{base}/{cell}/run.json" for cell in cells)],
+            "deps": [*closure("pipelines.summary"), *(f"{base}/{cell}/run.json" for cell in cells), *timed],
             "outs": in_git(f"{base}/costs.json"),
         },
     }
@@ -172,7 +176,7 @@ def preparations(family: str) -> dict[str, Any]:
 
 
 def denoising() -> dict[str, Any]:
-    """Preparation, training, evaluation and gathering of the denoising family."""
+    """Preparation, training, evaluation and gathering of the denoising family; its experiments see `experiments`."""
     stages: dict[str, Any] = {}
     family = "denoising"
     for profile in _profiles(family):
@@ -182,9 +186,7 @@ def denoising() -> dict[str, Any]:
         stages.update(preparation(family, profile))
         for method in block["methods"]:
             cell = block["cells"][block["data"][0]][method]
-            modules = [solver_of(family, profile, block["data"][0], method)]
-            if cell["solver"] != "single-level":
-                modules.append("core.solvers.single_level")  # the pre-training
+            modules = sorted({name for data in block["data"] for name in modules_of(block["cells"][data][method])})
             names = ["train.npz", "oracle.npz"] if cell["use"] == "oracle" else ["train.npz"]
             stages[f"train_{profile}_{method}"] = trainer(
                 family,
@@ -198,7 +200,68 @@ def denoising() -> dict[str, Any]:
         every = {**over, "method": f"${{{profile}.methods}}"}
         opened = [f"{folder}/train.npz", f"{folder}/sealed.npz"]
         stages[f"evaluate_{profile}"] = evaluator(family, profile, ["${item.data}", "${item.method}"], every, opened)
+        stages.update(experiments(profile, block))
         stages.update(gatherers(family, profile))
+    return stages
+
+
+def modules_of(cell: Mapping[str, Any]) -> list[str]:
+    """The modules that a denoising cell loads by name: its solver, the one of its pre-training, and its network."""
+    solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
+    return sorted({solver, "core.solvers.single_level", registry.module_of(cell["network"])})
+
+
+def experiments(profile: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    """Training, evaluation and timing of the experiments of the denoising family.
+
+    Variants that load the same modules are one stage with a matrix; one evaluation serves an experiment. What trains with
+    the importances of another cell is a stage of its own, of another kind, since it has to wait for that cell.
+    """
+    stages: dict[str, Any] = {}
+    family = "denoising"
+    for name, variants in denoised.experiments(block).items():
+        cells = {variant: block["cells"][name][variant] for variant in variants}
+        groups: dict[str, list[str]] = {}
+        for variant in variants:
+            stage, _, _ = denoised.stage_of(profile, name, variant, cells[variant]).partition("@")
+            groups.setdefault(stage, []).append(variant)
+        for stage, members in groups.items():
+            first = cells[members[0]]
+            data = [f"data/prepared/{profile}/{one}/train.npz" for one in sorted({cells[key]["data"] for key in members})]
+            if any(cells[key]["use"] == "oracle" for key in members):
+                data += [one.replace("train.npz", "oracle.npz") for one in data]
+            source = denoised.from_of(first)
+            if source is not None:
+                data.append(f"results/{profile}/{family}/{'-'.join(source)}/train.json")
+            modules = sorted({module for key in members for module in modules_of(cells[key])})
+            key = f"{profile}.cells.{name}.${{item.variant}}"
+            parts = [name, "${item.variant}"]
+            stages[stage] = trainer(family, profile, parts, {"variant": members}, modules, data, key)
+        opened = [
+            f"data/prepared/{profile}/{data}/{file}"
+            for data in sorted({cell["data"] for cell in cells.values()}) for file in ("train.npz", "sealed.npz")
+        ]  # fmt: skip
+        folders = [f"results/{profile}/{family}/{name}-{variant}" for variant in variants]
+        code = closure("pipelines.evaluate", f"pipelines.{family}.metrics")
+        stages[f"evaluate_{profile}_{name}"] = {
+            "desc": f"evaluate {name}",
+            "wdir": WDIR,
+            "cmd": f"python -m pipelines.evaluate {family} {profile} {name}",
+            "deps": [*(f"{folder}/train.json" for folder in folders), *code, *opened],
+            "outs": in_git(*(f"{folder}/metrics.json" for folder in folders)),
+        }
+    if "timing" in block:
+        timed = [block["cells"][name][variant] for name, variant in block["timing"]["cells"]]
+        modules = sorted({module for cell in timed for module in modules_of(cell)})
+        data = sorted({f"data/prepared/{profile}/{cell['data']}/train.npz" for cell in timed})
+        stages[f"time_{profile}"] = {
+            "desc": "seconds of an upper iteration",
+            "wdir": WDIR,
+            "cmd": f"python -m pipelines.denoising.timing {profile}",
+            "deps": [*closure("pipelines.denoising.timing", *modules), *data],
+            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+            "outs": in_git(f"results/{profile}/{family}/timings.json"),
+        }
     return stages
 
 

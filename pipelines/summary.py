@@ -1,7 +1,8 @@
 """Gather a family's metrics: `python -m pipelines.summary <family> <profile> [--costs]`.
 
 Writes results/<profile>/<family>/summary.json (from every cell's metrics.json), or with --costs costs.json (from every
-run.json): what is measured of a machine stays apart from results.
+run.json, and the timings of the denoising family where a profile takes them): what is measured of a machine stays apart
+from results.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from typing import Any
 
 from pipelines import families, records, settings
+from pipelines.denoising import cells as denoising
 from pipelines.errors import run
 
 
@@ -17,14 +19,20 @@ def names(family: str, profile: str) -> list[tuple[str, ...]]:
     """The cells of a family in a profile, by the lists of its params.yaml."""
     block = settings.profile_params(family, profile)
     if family == "denoising":
-        return [(data, method) for data in block["data"] for method in block["methods"]]
+        return list(denoising.names(block))
     pairs = [(example, method) for example in block["examples"] for method in block["methods"]]
     pairs += [(ablation, variant) for ablation in block["ablations"] for variant in block["variants"]]
     return [(*pair, preset) for pair in pairs for preset in block["presets"]]
 
 
-def gathered(family: str, profile: str, file: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """{cell: {key: ...}} from a file of every cell; raises UserError naming the command for a missing one."""
+def is_timed(family: str, profile: str) -> bool:
+    """Whether costs.json holds timings: the synthetic family's are drawn from their own file."""
+    return family == "denoising" and "timing" in settings.profile_params(family, profile)
+
+
+def gathered(family: str, profile: str, file: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """{cell: {key: ...}} from a file of every cell, and those of `more` that it has; raises UserError naming the command
+    for a missing one."""
     cells = {}
     for parts in names(family, profile):
         cell = families.cell(family, profile, parts)
@@ -32,7 +40,8 @@ def gathered(family: str, profile: str, file: str, keys: tuple[str, ...]) -> dic
         record = records.read_json(
             cell.folder / file, f"python -m pipelines.{command} {family} {profile} {' '.join(parts)}"
         )
-        cells[cell.name] = {"parts": list(parts), **{key: record[key] for key in keys}}
+        wanted = [*keys, *(key for key in more if key in record)]
+        cells[cell.name] = {"parts": list(parts), **{key: record[key] for key in wanted}}
     return cells
 
 
@@ -43,15 +52,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     parser.add_argument("--costs", action="store_true")
     given = parser.parse_args(arguments)
-    file, keys = ("run.json", ("seconds", "cpu_seconds", "peak_memory_bytes", "device", "commit", "date"))
-    if not given.costs:
-        file, keys = ("metrics.json", ("record", "summary", "curves"))
-    cells = gathered(given.family, given.profile, file, keys)
+    if given.costs:
+        keys = ("seconds", "cpu_seconds", "peak_memory_bytes", "device", "commit", "date")
+        cells = gathered(given.family, given.profile, "run.json", keys)
+    else:
+        cells = gathered(given.family, given.profile, "metrics.json", ("record", "summary", "curves"), ("learned",))
     name = "costs.json" if given.costs else "summary.json"
     folder = records.RESULTS / given.profile / given.family
-    records.write_json(
-        folder / name, {"schema": records.SCHEMA, "family": given.family, "profile": given.profile, "cells": cells}
-    )
+    whole = {"schema": records.SCHEMA, "family": given.family, "profile": given.profile, "cells": cells}
+    if given.costs and is_timed(given.family, given.profile):
+        made_by = f"python -m pipelines.denoising.timing {given.profile}"
+        whole["timings"] = records.read_json(folder / "timings.json", made_by)
+    records.write_json(folder / name, whole)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from typing import TYPE_CHECKING
 
-from core.networks.classifiers import Network
+if TYPE_CHECKING:  # names alone need no torch
+    from core.networks.classifiers import Network
 
 MODULES = {
     "mnist": "classifiers",

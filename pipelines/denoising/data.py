@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.draws import Draws
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.prepared import Prepared, load_oracle_mask, load_training
 from pipelines.denoising.problem import Batch
@@ -87,6 +88,26 @@ def epoch(data: Data, size: int, seed: int, number: int) -> Iterator[Batch]:
             data.validation.images[clean],
             data.validation.labels[clean],
         )
+
+
+def by_role(data: Data, batch: Batch, draws: Mapping[str, int], seed: int, iteration: int) -> Draws:
+    """Minibatches for each role of a stochastic solver in upper iteration `iteration`.
+
+    Args: batch: the epoch's pair, which serves f and the cross product, so that it is this pair's importances that move.
+        draws: the solver's word: the lower steps and the products with H_vv take so many training minibatches of the same
+        size, drawn anew.
+    """
+    rng = generator(seed, f"minibatches by role in iteration {iteration}")
+
+    def drawn(count: int) -> Batch | tuple[()]:
+        if count == 0:
+            return ()
+        rows = np.stack([rng.choice(len(data.train.labels), size=len(batch.labels), replace=False) for _ in range(count)])
+        index = torch.from_numpy(rows).to(batch.index.device)
+        clean = (batch.clean_images.expand(count, *batch.clean_images.shape), batch.clean_labels.expand(count, -1))
+        return Batch(data.train.images[index], data.train.labels[index], index, *clean)
+
+    return Draws(upper=batch, lower=drawn(draws.get("lower", 0)), hessian=drawn(draws.get("hessian", 0)), cross=batch)
 
 
 def _split(images: np.ndarray, labels: np.ndarray, device: torch.device) -> Split:

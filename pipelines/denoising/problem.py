@@ -2,10 +2,13 @@
 
     f(u, v) = mean cross entropy of a clean validation minibatch
     g(u, v) = sum_i u'_i l_i / sum_i u'_i over a noisy training minibatch,  u' = (tanh u + 1) / 2
+
+The methods that reweight without this pose it in their own form (`FORMS`); the data and f are the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core import Bilevel
+from core.networks import weight_net
 from core.networks.classifiers import Network, Parameters
+from core.trees import Tree
 
 
 class Batch(NamedTuple):
@@ -63,3 +68,68 @@ def training(network: Network) -> Bilevel:
         return F.cross_entropy(network.logits(v, batch.images), batch.labels)
 
     return Bilevel(lower, lower)
+
+
+def weighted_training(network: Network) -> Bilevel:
+    """Training with fixed weights: g = sum_i u_i l_i / sum_i u_i, with u [n] the weights themselves, in [0, 1]."""
+
+    def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
+        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        weights = u[batch.index]
+        # a minibatch of zeros has no gradient
+        return (weights * losses).sum() / weights.sum().clamp(min=1e-12)
+
+    return Bilevel(lower, lower)
+
+
+def reweighting(network: Network) -> Bilevel:
+    """The form of learning to reweight: g = sum_i u_i l_i is linear in u [n], and f as in `denoising`."""
+
+    def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
+        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        return (u[batch.index] * losses).sum()
+
+    return Bilevel(denoising(network).upper, lower, visited=lambda batch: batch.index)
+
+
+def weighing_by_loss(network: Network) -> Bilevel:
+    """The form of the Meta-Weight-Net: u are the parameters of a net that weighs an example by its loss; f as in
+    `denoising`."""
+
+    def lower(u: Parameters, v: Parameters, batch: Batch) -> Tensor:
+        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        return weight_net.weighted_mean(u, losses)
+
+    return Bilevel(denoising(network).upper, lower)
+
+
+class Form(NamedTuple):
+    """How a method's problem is posed.
+
+    Attributes:
+        problem: for a network.
+        start: (first importances [n], draws) -> u.
+        weights: (u, a function that gives the losses [n] of the training examples, size of a minibatch) -> their
+            weights in [0, 1], [n].
+    """
+
+    problem: Callable[[Network], Bilevel]
+    start: Callable[[Tensor, torch.Generator], Tree]
+    weights: Callable[[Tree, Callable[[], Tensor], int], Tensor]
+
+
+FORMS = {
+    "importances": Form(denoising, lambda first, _: unconstrained(first), lambda u, losses, size: importances(u)),
+    # weights of a minibatch have sum one; as importances after renormalisation their mean is one half
+    "weights": Form(
+        reweighting,
+        lambda first, _: torch.full_like(first, 0.0),
+        lambda u, losses, size: (0.5 * size * u).clamp(0, 1),
+    ),
+    "weight-net": Form(
+        weighing_by_loss,
+        lambda first, draws: {name: leaf.to(first.device) for name, leaf in weight_net.initial(draws).items()},
+        lambda u, losses, size: weight_net.weights(u, losses()),
+    ),
+}
+"""By the name that a cell gives as its `form`."""

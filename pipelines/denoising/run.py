@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core import solvers
-from core.networks.classifiers import NETWORKS, Network, Parameters
-from core.optimizers import SparseAdam
+from core.networks import registry
+from core.networks.classifiers import Network, Parameters
+from core.optimizers import Adam, GradientDescent, Momentum, SparseAdam
 from core.products import counting
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.prepared import folder_of
 from pipelines.denoising import data as tensors
-from pipelines.denoising.problem import denoising, importances, training, unconstrained
+from pipelines.denoising.cells import data_of, from_of
+from pipelines.denoising.problem import FORMS, importances, training, unconstrained, weighted_training
+from pipelines.errors import UserError
 from pipelines.observations import Observation, evenly
-from pipelines.records import sha256_of_file
-from pipelines.settings import Cell
+from pipelines.records import cell_folder, read_json, sha256_of, sha256_of_file, unpack
+from pipelines.settings import Cell, params_path
 from pipelines.solving import solver_of
 
 EVALUATED_AT_ONCE = 500  # images in one forward pass of an evaluation
+OPTIMIZERS = {"adam": Adam(), "momentum": Momentum(), "gradient-descent": GradientDescent()}
+"""What a cell's `lower_optimizer` may be."""
 
 
 class Prepared(NamedTuple):
@@ -42,16 +48,26 @@ class Run:
 
     Settings of a cell (pipelines/denoising/params.yaml): `solver`, `preset`, `settings` (the solver's), `use` (which
     data it trains on), `network`, `batch`, `epochs`, `evaluations`; for bilevel solvers `pretrain` {epochs, step_size}
-    on the validation split, `importances` {agree, disagree} or "probability", `renormalise`, `moments`.
+    on the validation split, `importances` {agree, disagree} or "probability", `renormalise`, `moments`. May be left out:
+
+        data: the prepared data set, where it is not the first part of the cell's name.
+        form: how the problem is posed (`pipelines.denoising.problem.FORMS`), "importances".
+        lower_optimizer: a key of `OPTIMIZERS`, the solver's own.
+        draws: "roles" for minibatches of their own for each role of a stochastic solver, "shared" for the epoch's pair.
+        history: true to record the importances at every evaluation, not the last alone.
+        weights_of: [part, part] of the bilevel cell whose recorded importances plain training takes as weights; with
+            `use: both` validation examples have weight one.
     """
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
         self.cell, self.device = cell, device
         self.settings: Mapping[str, Any] = cell.settings
-        self.folder: Path = folder_of(cell.profile, cell.parts[0])
+        self.folder: Path = folder_of(cell.profile, data_of(cell))
         self.source = tensors.load(self.folder, self.settings["use"])
-        self.network: Network = NETWORKS[self.settings["network"]]()
+        self.network: Network = self._chosen("network", registry.MODULES, registry.make)
+        self.form = self._chosen("form", FORMS, FORMS.__getitem__, "importances")
         self.seeds = [int(seed) for seed in self.source.prepared.seeds]
+        self.weights = self._recorded_weights()
         self.groups = [[index] for index in range(len(self.seeds))]
         self.bilevel = self.settings["solver"] != "single-level"
         self._ready: dict[int, Prepared] = {}
@@ -62,7 +78,10 @@ class Run:
     def fingerprints(self) -> dict[str, str]:
         """Hashes of the data files this cell opens."""
         names = ("train.npz", "oracle.npz") if self.settings["use"] == "oracle" else ("train.npz",)
-        return {name: sha256_of_file(self.folder / name) for name in names}
+        found = {name: sha256_of_file(self.folder / name) for name in names}
+        if self.weights is not None:
+            found["importances"] = sha256_of([one.tolist() for one in self.weights])
+        return found
 
     def start(self, group: list[int]) -> Any:
         """The state before the first iteration: a fresh network, pre-trained on validation for bilevel solvers."""
@@ -71,9 +90,9 @@ class Run:
         draws = torch.Generator().manual_seed(int(generator(seed, "network").integers(2**62)))
         v = {name: leaf.to(self.device) for name, leaf in self.network.initial(draws).items()}
         if not self.bilevel:
-            return trial.solver.init(torch.zeros((), device=self.device), v, seed)
+            return trial.solver.init(self._fixed_weights(trial, index), v, seed)
         v = self._pretrained(index, v)
-        return trial.solver.init(unconstrained(self._first_importances(trial, v)), v, seed)
+        return trial.solver.init(self.form.start(self._first_importances(trial, v), draws), v, seed)
 
     def advance(self, state: Any, group: list[int], first: int, last: int) -> Any:
         """Upper iterations first..last-1; minibatches are functions of (seed, epoch), so any cut gives the same."""
@@ -86,7 +105,7 @@ class Run:
                 batches = tensors.epoch(trial.data, self.settings["batch"], self.seeds[index], epoch)
                 for _ in range(iteration % trial.count):
                     next(batches)
-            state, _ = trial.solver.step(state, next(batches))
+            state, _ = trial.solver.step(state, self._batch(trial, next(batches), index, iteration))
             if self.settings.get("renormalise") and (iteration + 1) % trial.count == 0:
                 weights = importances(state.u)
                 state = state._replace(u=unconstrained(0.5 * weights / weights.mean()))
@@ -100,11 +119,12 @@ class Run:
             "validation accuracy": self._accuracy(state.v, data.validation),
             "train accuracy": self._accuracy(state.v, data.train),
         }
-        if self.bilevel:
-            scalars["mean importance"] = float(importances(state.u).mean())
         arrays = {"test predictions": self._classes(state.v, data.test_images).astype(np.uint8)}
-        if self.bilevel and iteration == self.iterations:
-            arrays["importances"] = np.round(255 * importances(state.u).cpu().numpy()).astype(np.uint8)
+        if self.bilevel:
+            weights = self.form.weights(state.u, lambda: self._losses(state.v, data.train), self.settings["batch"])
+            scalars["mean importance"] = float(weights.mean())
+            if iteration == self.iterations or self.settings.get("history"):
+                arrays["importances"] = np.round(255 * weights.cpu().numpy()).astype(np.uint8)
         return [Observation(iteration, scalars, arrays)]
 
     def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
@@ -112,8 +132,10 @@ class Run:
         ready = self._trial(trial)
         v = self.network.initial(torch.Generator().manual_seed(0))
         v = {name: leaf.to(self.device) for name, leaf in v.items()}
-        u = torch.zeros(len(ready.data.train.labels), device=self.device)
+        first = torch.full((len(ready.data.train.labels),), 0.5, device=self.device)
+        u = self.form.start(first, torch.Generator().manual_seed(0)) if self.bilevel else first
         batch = next(tensors.epoch(ready.data, self.settings["batch"], self.seeds[trial], 0))
+        batch = self._batch(ready, batch, trial, 0)
         with counting() as counts:
             ready.solver.step(ready.solver.init(u, v), batch)
         calls = {kind: number * iterations for kind, number in counts.items()}
@@ -126,10 +148,13 @@ class Run:
         if index not in self._ready:
             self._ready.clear()  # one trial's data at a time
             data = self.source.trial(index, self.settings["use"], self.device)
-            problem = (denoising if self.bilevel else training)(self.network)
+            plain = training if self.weights is None else weighted_training
+            problem = (self.form.problem if self.bilevel else plain)(self.network)
             extra: dict[str, Any] = {}
-            if self.bilevel:
+            if self.bilevel and "moments" in self.settings:
                 extra["upper_optimizer"] = SparseAdam(self.settings["moments"], self.settings["batch"])
+            if "lower_optimizer" in self.settings:
+                extra["lower_optimizer"] = self._chosen("lower_optimizer", OPTIMIZERS, OPTIMIZERS.__getitem__)
             chosen = {**self.settings["settings"], **extra}
             solver = solver_of(self.cell, problem, preset=self.settings["preset"], **chosen)
             pretraining = None
@@ -138,6 +163,39 @@ class Run:
                 pretraining = solvers.make("single-level", training(self.network), lower_step_size=step_size)
             self._ready[index] = Prepared(data, solver, pretraining, len(data.train.labels) // self.settings["batch"])
         return self._ready[index]
+
+    def _chosen(self, key: str, known: Collection[str], make: Callable[[str], Any], default: str | None = None) -> Any:
+        """What a setting names; raises UserError, naming its place and what there is, for a name that is not known."""
+        name = self.settings.get(key, default)
+        if name not in known:
+            place = ".".join((self.cell.profile, "cells", *self.cell.parts, key))
+            raise UserError(f"{params_path('denoising')}: {place} is {name!r}; there are: {', '.join(sorted(known))}")
+        return make(name)
+
+    def _batch(self, trial: Prepared, batch: tensors.Batch, index: int, iteration: int) -> Any:
+        """What the solver takes: the epoch's pair of minibatches, or one for each of its roles."""
+        if self.settings.get("draws", "shared") == "shared":
+            return batch
+        return tensors.by_role(trial.data, batch, trial.solver.draws(), self.seeds[index], iteration)
+
+    def _recorded_weights(self) -> list[np.ndarray] | None:
+        """The importances [n] in [0, 1] of each trial of the cell that `weights_of` names, or None."""
+        source = from_of(self.settings)
+        if source is None:
+            return None
+        command = f"python -m pipelines.train denoising {self.cell.profile} {' '.join(source)}"
+        record = read_json(cell_folder(self.cell.profile, "denoising", *source) / "train.json", command)
+        if [one["seed"] for one in record["trials"]] != self.seeds or "importances" not in record["trials"][0]:
+            raise UserError(f"{' '.join(source)} has no importances for the seeds {self.seeds}: `{command}` makes them anew")
+        return [unpack(one["importances"])[-1] / 255.0 for one in record["trials"]]
+
+    def _fixed_weights(self, trial: Prepared, index: int) -> Tensor:
+        """u of plain training: the recorded weights, validation examples behind them one; nothing, where there are none."""
+        if self.weights is None:
+            return torch.zeros((), device=self.device)
+        weights = torch.ones(len(trial.data.train.labels), device=self.device)
+        weights[: len(self.weights[index])] = torch.from_numpy(self.weights[index]).to(weights)
+        return weights
 
     def _pretrained(self, index: int, v: Parameters) -> Parameters:
         """v after training on the validation split alone."""
@@ -165,6 +223,9 @@ class Run:
     def _scores(self, v: Parameters, images: Tensor) -> Tensor:
         with torch.no_grad():
             return torch.cat([self.network.logits(v, part) for part in images.split(EVALUATED_AT_ONCE)])
+
+    def _losses(self, v: Parameters, split: tensors.Split) -> Tensor:
+        return F.cross_entropy(self._scores(v, split.images), split.labels, reduction="none")
 
     def _classes(self, v: Parameters, images: Tensor) -> np.ndarray:
         return self._scores(v, images).argmax(dim=1).cpu().numpy()
