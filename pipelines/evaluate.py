@@ -12,11 +12,17 @@ from typing import Any
 
 from pipelines import families, records, settings
 from pipelines.errors import run
+from pipelines.settings import Cell
 
 
 def evaluate(family: str, profile: str, parts: tuple[str, ...]) -> dict[str, Any]:
     """The metrics of a cell: for each trial, and over the trials (mean, standard deviation, interval)."""
-    cell = families.cell(family, profile, parts)
+    return metrics_of(families.cell(family, profile, parts))
+
+
+def metrics_of(cell: Cell) -> dict[str, Any]:
+    """The same for a cell whose settings were read."""
+    family, profile, parts = cell.family, cell.profile, cell.parts
     path = cell.folder / "train.json"
     record = records.read_json(path, f"python -m pipelines.train {family} {profile} {' '.join(parts)}")
     measured = importlib.import_module(f"pipelines.{family}.metrics").measure(cell, record)
@@ -30,14 +36,17 @@ def evaluate(family: str, profile: str, parts: tuple[str, ...]) -> dict[str, Any
     }
 
 
-def meant(family: str, profile: str, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+def meant(family: str, profile: str, parts: tuple[str, ...]) -> list[Cell]:
     """The cells that the parts name: one, or all variants of an experiment."""
     if family == "denoising" and len(parts) == 1:
-        cells = importlib.import_module("pipelines.denoising.cells")
-        variants = cells.experiments(settings.profile_params(family, profile)).get(parts[0], [])
+        params = settings.load_params(family)  # once: reading YAML takes longer than evaluating
+        block = settings.profile_params(family, profile)
+        variants = importlib.import_module("pipelines.denoising.cells").experiments(block).get(parts[0], [])
         if variants:
-            return [(parts[0], variant) for variant in variants]
-    return [parts]
+            return [
+                Cell(family, profile, (parts[0], one), block["cells"][parts[0]][one], params["common"]) for one in variants
+            ]
+    return [families.cell(family, profile, parts)]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,9 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     parser.add_argument("parts", nargs="+")
     given = parser.parse_args(arguments)
-    for parts in meant(given.family, given.profile, tuple(given.parts)):
-        metrics = evaluate(given.family, given.profile, parts)
-        records.write_json(records.cell_folder(given.profile, given.family, *parts) / "metrics.json", metrics)
+    for cell in meant(given.family, given.profile, tuple(given.parts)):
+        records.write_json(cell.folder / "metrics.json", metrics_of(cell))
 
 
 if __name__ == "__main__":

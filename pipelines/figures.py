@@ -2,8 +2,9 @@
 
 Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
-(denoising), table-1 (bytes and seconds against T, U and V), penalty-theory and other-claims (demonstrations), and a contact
-sheet of each few-shot set. Lines are ours, points with white faces are published.
+(denoising), those of denoising/figures.py where a profile has the experiments, table-1 (bytes and seconds against T, U
+and V), penalty-theory and other-claims (demonstrations), and a contact sheet of each few-shot set. Lines are ours, points
+with white faces are published.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipelines import accuracies, comparison, datasheet, distances, published, tables
+from pipelines.denoising import figures as experiments
 from pipelines.drawing import (
     canvas,
     caption,
@@ -262,6 +264,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "wall-clock", partial(wall_clock, inputs)
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
+    yield from experiments.drawings(inputs)
     yield "table-1", partial(theory.complexity, inputs)
     yield "penalty-theory", partial(theory.penalty, inputs)
     yield "other-claims", partial(theory.others, inputs)

@@ -122,7 +122,7 @@ def index(inputs: Sources) -> str:
     lines = [f"# Results of profile {inputs.profile}", "", "Pages, with explanations:", ""]
     lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items()]
     lines += ["", "Tables, to be read and as numbers:", ""]
-    lines += [f"- {name}: [text](tables/{name}.md), [numbers](tables/{name}.csv)" for name in tables.DRAWN]
+    lines += [f"- {name}: [text](tables/{name}.md), [numbers](tables/{name}.csv)" for name in tables.drawn(inputs)]
     parts = [markdown("\n".join(lines))]
     for name, title in {"results": "Results", "claims": "Claims of the paper"}.items():
         table = tables.draw(inputs, name)

@@ -2,9 +2,9 @@
 
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
-paper's Table 3, in the published version Table 2), table-1, ledger and demonstrations (theory/tables.py), data
-(datasheet.py), claims, and results, the table of the README (headline.py). The rules behind a verdict stand in
-comparison.py and claims.py.
+paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
+(denoising/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims, and results, the
+table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipelines import accuracies, claimed, comparison, datasheet, distances, headline, published
 from pipelines.comparison import Estimate
+from pipelines.denoising import tables as experiments
 from pipelines.errors import run
 from pipelines.layout import Table, number, plus_minus, printed
 from pipelines.published import LABELS, Value
@@ -100,7 +101,12 @@ DRAWN = (
     *("wall-clock", "figure-1", "figure-2", "figure-7", "denoising"),
     *("table-1", "ledger", "demonstrations", "data", "claims", "results"),
 )
-"""The names of all tables."""
+"""The names of the tables that every profile has."""
+
+
+def drawn(inputs: Sources) -> list[str]:
+    """The names of all tables of a profile."""
+    return [*DRAWN, *experiments.drawn(inputs)]
 
 
 def draw(inputs: Sources, name: str) -> Table:
@@ -117,6 +123,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "demonstrations": theory.demonstrations,
         "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
+        **experiments.DRAWN,
     }
     return drawing[name](inputs)
 
@@ -128,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     inputs = load(given.profile)
     folder = REPORTS / given.profile / "tables"
-    for table in [draw(inputs, name) for name in DRAWN]:
+    for table in [draw(inputs, name) for name in drawn(inputs)]:
         write_bytes(folder / f"{table.name}.md", table.markdown().encode())
         write_bytes(folder / f"{table.name}.csv", table.csv().encode())
 

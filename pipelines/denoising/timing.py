@@ -29,12 +29,13 @@ def measure(profile: str, cells: list[list[str]], iterations: int, repetitions: 
     """A row for each cell: {"cell", "seconds_per_iteration" over repetitions, "seconds_before"}."""
     torch.set_num_threads(1)
     works = [Run(families.cell("denoising", profile, tuple(parts)), machine.device()) for parts in cells]
+    works[0].start(GROUP)  # what a process does once only
     states, before = [], []
     for work in tqdm(works, desc="start", disable=None):
         started = time.perf_counter()
         states.append(work.start(GROUP))
         before.append(time.perf_counter() - started)
-        work.advance(states[-1], GROUP, 0, 1)  # whatever is done once only
+        work.advance(states[-1], GROUP, 0, 1)
     taken: list[list[float]] = [[] for _ in works]
     for _ in tqdm(range(repetitions), desc="timing", disable=None):
         for work, state, seconds in zip(works, states, taken, strict=True):

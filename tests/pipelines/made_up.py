@@ -12,8 +12,12 @@ from ruamel.yaml import YAML
 
 from pipelines import facts, published, settings
 from pipelines.comparison import FULL_BUDGET
+from pipelines.datasets.prepared import Prepared
+from pipelines.denoising import metrics
+from pipelines.denoising.cells import experiments
 from pipelines.distances import ablation
 from pipelines.statistics import curve_over_trials, over_trials
+from pipelines.summary import is_timed
 from pipelines.theory.figures import OTHERS, PENALTY
 from pipelines.theory.tables import DERIVED
 
@@ -48,6 +52,13 @@ def contents(profile: str, off: float) -> dict[str, str]:
         files[f"{family}/summary.json"] = {**head, "cells": cells}
         costs = {name: {"parts": cell["parts"], **cost} for name, cell in cells.items()}
         files[f"{family}/costs.json"] = {**head, "cells": costs}
+        timed = settings.profile_params(family, profile)["timing"]["cells"] if is_timed(family, profile) else []
+        if timed:
+            rows = [
+                {"cell": parts, "seconds_per_iteration": over_trials([0.1, 0.11, 0.12]), "seconds_before": 0.5}
+                for parts in timed
+            ]
+            files[f"{family}/costs.json"]["timings"] = {**head, "machine": {"device": "a processor"}, "rows": rows}
     machine = {"device": "a processor", "threads": 1}
     files["synthetic/timings.json"] = {
         "schema": 1,
@@ -197,7 +208,42 @@ def denoising(profile: str) -> dict[str, Any]:
             cells[f"{data}-{method}"] = {
                 "parts": [data, method], "record": "0" * 64, "summary": summary, "curves": curves,
             }  # fmt: skip
+    return cells | experiment_cells(profile)
+
+
+def experiment_cells(profile: str) -> dict[str, Any]:
+    """Cells of the denoising experiments: five trials about 90, apart by what their name is."""
+    params, random = settings.profile_params("denoising", profile), np.random.default_rng(2)
+    cells = {}
+    for name, variants in experiments(params).items():
+        for place, variant in enumerate(variants):
+            last = 90.0 + place + random.normal(size=5) * 0.1
+            summary: dict[str, Any] = {
+                iterate: {"test accuracy": over_trials(last)} for iterate in ("last", "selected", "best on test")
+            }
+            summary["by seed"] = {str(seed): float(value) for seed, value in enumerate(last)}
+            summary["diverged"], summary["oracle calls"] = 0, {"gradients_f": 100, "gradients_g": 200}
+            curves = {"iteration": [0, 27, 54], "test accuracy": curve_over_trials([[10.0, 80.0, end] for end in last])}
+            cells[f"{name}-{variant}"] = {
+                "parts": [name, variant], "record": "0" * 64, "summary": summary, "curves": curves,
+            }  # fmt: skip
+            if params["cells"][name][variant].get("history"):
+                cells[f"{name}-{variant}"]["learned"] = learned()
     return cells
+
+
+def learned() -> dict[str, Any]:
+    """What `metrics.learned` makes of importances that part clean from corrupted labels more and more."""
+    clean = np.arange(40) >= 10
+    history = np.stack([np.where(clean, 0.5 + step, 0.5 - step) for step in (0.0, 0.2, 0.38)])
+    prepared = Prepared(
+        np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8) % 17, np.zeros((1, 40), np.uint8), np.array([0]),
+        *(np.zeros(1, np.uint8),) * 5,
+    )  # fmt: skip
+    return {
+        **metrics.learned([0, 27, 54], [history, history], [clean, clean]),
+        "least trusted": metrics.least_trusted(history[-1], prepared, 0, np.where(clean, 0, 1)),
+    }
 
 
 def timings(profile: str) -> list[dict[str, Any]]:
@@ -223,12 +269,17 @@ def timings(profile: str) -> list[dict[str, Any]]:
     return rows
 
 
-def write_params(root: Path) -> None:
-    """The families' params.yaml, with every preset and noise level in the profile `cpu`, whatever it trains today."""
+def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
+    """The families' params.yaml, with every preset and noise level in the profile `cpu`, whatever it trains today.
+
+    Args: small: changes of how digits-25 is prepared.
+    """
     full = {"synthetic": {"presets": ["described", "released"]}, "denoising": {"data": ["mnist-25", "mnist-50"]}}
     for family, lists in full.items():
         params = settings.load_params(family)
         params["cpu"].update(lists)
+        if family == "denoising":
+            params["embedded"]["prepared"]["digits-25"].update(small or {})
         path = root / "pipelines" / family / "params.yaml"
         path.parent.mkdir(parents=True)
         with path.open("w") as stream:

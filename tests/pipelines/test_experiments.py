@@ -1,0 +1,320 @@
+"""The denoising experiments: one change at a time, minibatches by role, other forms of the problem, retraining, and what is
+learned; their tables and figures from made-up results."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import made_up
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from core.networks import registry
+from core.products import lower_gradient
+from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
+from pipelines.datasets.prepared import Prepared
+from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
+from pipelines.denoising import cells, data, metrics, problem
+from pipelines.denoising import figures as drawn
+from pipelines.denoising import tables as experiments
+from pipelines.denoising.run import Run
+from pipelines.errors import UserError
+from pipelines.settings import Cell
+from tests.core.checks import assert_identical, assert_near
+
+CPU = torch.device("cpu")
+
+
+@functools.cache
+def params() -> dict[str, Any]:
+    return settings.load_params("denoising")
+
+
+def cell_settings(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = params()["embedded"]["cells"][name]
+    return found
+
+
+def variants() -> dict[str, Any]:
+    return cell_settings("quirks")
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_quirk_is_one_change() -> None:
+    for name, cell in variants().items():
+        base = variants()[experiments.method_of(name)]
+        flat, plain = (
+            {**one, **{f"settings/{key}": value for key, value in one["settings"].items()}} for one in (cell, base)
+        )
+        changed = sorted(key for key in flat if key != "settings" and flat[key] != plain.get(key))
+        if name.endswith("described"):
+            assert changed == ["importances", "moments", "preset", "renormalise", "settings/lower_step_size"]
+        else:
+            assert len(changed) == (name not in ("penalty", "approxgrad")), (name, changed)
+        assert experiments.named(name) != name.removeprefix(experiments.method_of(name)).removeprefix("-") or not changed
+
+
+def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
+    for profile in settings.PROFILES:
+        block = params()[profile]
+        for name, listed in cells.experiments(block).items():
+            assert set(listed) == set(block["cells"][name])
+            assert {block["cells"][name][variant]["data"] for variant in listed} <= set(block["data"])
+    assert set(summary.names("denoising", "embedded")) == set(cells.names(params()["embedded"]))
+
+
+def test_val_only_takes_as_many_lower_steps_as_penalty() -> None:
+    train_rows, clean_rows = 1797 - DIGITS_TEST - DIGITS_VALIDATION - DIGITS_SELECTION, DIGITS_VALIDATION
+    penalty, control = variants()["penalty"], cell_settings("controls")["val-only-same-steps"]
+    upper = penalty["epochs"] * (train_rows // penalty["batch"])
+    assert control["epochs"] * (clean_rows // control["batch"]) == upper * penalty["settings"]["lower_steps"] == 270
+
+
+def test_stages_of_variants() -> None:
+    retrained = cell_settings("controls")["penalty-retrained"]
+    one = cells.stage_of("embedded", "quirks", "penalty-described", variants()["penalty-described"])
+    other = cells.stage_of("embedded", "controls", "penalty-retrained", retrained)
+    assert one == "train_embedded_quirks_penalty@penalty-described"
+    assert other == "retrain_embedded_controls_penalty-retrained@penalty-retrained"
+
+
+# --- problems ---------------------------------------------------------------------------------------------------------
+
+
+def a_batch(size: int = 6) -> problem.Batch:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.rand(2, size, 1, 8, 8, generator=draws, dtype=torch.float64)
+    labels = torch.randint(10, (2, size), generator=draws)
+    return problem.Batch(images[0], labels[0], torch.arange(size).flip(0) + 2, images[1], labels[1])
+
+
+def test_plain_training_with_weights() -> None:
+    network, batch = registry.make("softmax-digits"), a_batch()
+    v = network.initial(torch.Generator().manual_seed(1), torch.float64)
+    u = torch.linspace(0, 1, 10, dtype=torch.float64)
+    found = lower_gradient(problem.weighted_training(network), u, v, batch)
+    chances = torch.softmax(network.logits(v, batch.images), 1) - torch.eye(10, dtype=torch.float64)[batch.labels]
+    weights = u[batch.index] / u[batch.index].sum()
+    assert_near(found["dense1.weight"], (weights[:, None] * chances).T @ batch.images.flatten(1), 1e-12)
+    nothing = lower_gradient(problem.weighted_training(network), torch.zeros_like(u), v, batch)
+    assert_identical(nothing["dense1.bias"], torch.zeros(10, dtype=torch.float64))
+
+
+def test_the_form_of_learning_to_reweight_is_linear_in_u() -> None:
+    network, batch = registry.make("softmax-digits"), a_batch()
+    v = network.initial(torch.Generator().manual_seed(1), torch.float64)
+    posed = problem.reweighting(network)
+    assert posed.visited(batch) is batch.index
+    costs = [float(posed.lower(unit, v, batch)) for unit in torch.eye(10, dtype=torch.float64)]
+    u = torch.arange(10, dtype=torch.float64)
+    assert float(posed.lower(u, v, batch)) == pytest.approx(float(u @ torch.tensor(costs, dtype=torch.float64)))
+    assert costs[:2] == [0.0, 0.0] and min(costs[2:8]) > 0  # rows 2 to 7 are in the minibatch
+    # weights of a minibatch of sum one: their mean as importances is one half
+    even = torch.full((10,), 1 / 6)
+    assert_near(problem.FORMS["weights"].weights(even, lambda: even, 6), torch.full((10,), 0.5), 1e-6)
+
+
+def some_data(train: int = 40, clean: int = 12) -> data.Data:
+    draws = torch.Generator().manual_seed(0)
+
+    def split(count: int) -> data.Split:
+        return data.Split(torch.rand(count, 1, 8, 8, generator=draws), torch.randint(10, (count,), generator=draws))
+
+    return data.Data(split(train), split(clean), split(4), split(4).images)
+
+
+def test_minibatches_by_role() -> None:
+    all_data = some_data()
+    pair = next(data.epoch(all_data, 8, seed=3, number=0))
+    draws = {"upper": 1, "lower": 5, "hessian": 3, "cross": 1}
+    found = data.by_role(all_data, pair, draws, seed=3, iteration=7)
+    assert found.upper is pair and found.cross is pair
+    for role, count in (("lower", 5), ("hessian", 3)):
+        batch = getattr(found, role)
+        assert batch.images.shape == (count, 8, 1, 8, 8) and batch.index.shape == batch.labels.shape == (count, 8)
+        assert_identical(batch.images, all_data.train.images[batch.index])
+        assert_identical(batch.labels, all_data.train.labels[batch.index])
+        assert all(len(set(row)) == 8 for row in batch.index.tolist())
+        assert_identical(batch.clean_images[1], pair.clean_images)
+    assert len({tuple(row) for row in found.lower.index.tolist()}) == 5
+    assert_identical(found.lower.index, data.by_role(all_data, pair, draws, seed=3, iteration=7).lower.index)
+    assert found.lower.index.tolist() != data.by_role(all_data, pair, draws, seed=3, iteration=8).lower.index.tolist()
+    assert data.by_role(all_data, pair, {"lower": 1}, seed=3, iteration=0).hessian == ()
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parameters, and 400 prepared digits under the name digits-25."""
+    root = tmp_path_factory.mktemp("experiments")
+    made_up.write_params(root, small={"train_size": 400, "seeds": [0, 1]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        corrupt.main(["denoising", "embedded", "digits-25"])
+    return root
+
+
+def small(name: str, variant: str, **more: Any) -> Cell:
+    """A cell cut to one epoch of pre-training and four upper iterations."""
+    whole = cell_settings(name)[variant]
+    cut: dict[str, Any] = {"epochs": 1, "evaluations": 2}
+    if "pretrain" in whole:
+        cut["pretrain"] = {"epochs": 1, "step_size": 1e-3}
+    return Cell("denoising", "embedded", (name, variant), {**whole, **cut, **more}, params()["common"])
+
+
+@pytest.mark.parametrize("method", ["approxgrad", "penalty", "stocbio", "l2rw", "f2sa", "bome"])
+def test_every_tuned_method_takes_its_steps(project: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.chdir(project)
+    record = train.train(small("tuned", method), CPU, steps=10**9)
+    again = train.train(small("tuned", method), CPU, steps=10**9)
+    assert record["trials"] == again["trials"]
+    for trial in record["trials"]:
+        assert trial["status"] == "finished" and trial["iterations"] == 4
+        weights = records.unpack(trial["importances"])
+        assert trial["importances"]["iterations"] == [0, 2, 4] and weights.shape == (3, 400)
+        # what a method trusts has changed since the start, for every example that it visited
+        assert (weights[-1] != weights[0]).mean() > 0.5
+    assert record["trials"][0]["state_after_first_steps"] != record["trials"][1]["state_after_first_steps"]
+
+
+def test_retraining_takes_the_recorded_importances(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    control = small("controls", "penalty-final-fit")
+    made_by = "python -m pipelines.train denoising embedded quirks penalty"
+    with pytest.raises(UserError, match=f"quirks-penalty/train.json is missing: `{made_by}` makes it"):
+        Run(control, CPU)
+    source = train.train(small("quirks", "penalty"), CPU, steps=10**9)
+    records.write_json(Path("results/embedded/denoising/quirks-penalty/train.json"), source)
+    work = Run(control, CPU)
+    for index, trial in enumerate(source["trials"]):
+        u = work.start([index]).u
+        assert len(u) == 400 + 100
+        recorded = torch.from_numpy(records.unpack(trial["importances"])[-1] / 255.0).float()
+        assert_near(u[:400], recorded, 1e-6)
+        assert_identical(u[400:], torch.ones(100))
+    assert "importances" in work.fingerprints()
+    retrained = Run(small("controls", "penalty-retrained"), CPU).start([0])
+    assert len(retrained.u) == 400 and int(retrained.iteration) == 0
+    source["trials"] = source["trials"][:1]
+    records.write_json(Path("results/embedded/denoising/quirks-penalty/train.json"), source)
+    with pytest.raises(UserError, match=r"quirks penalty has no importances for the seeds \[0, 1\]"):
+        Run(control, CPU)
+
+
+@pytest.mark.parametrize(("key", "value", "known"), [("network", "cifar", "cifar10"), ("form", "weigths", "weights")])
+def test_a_name_that_is_not_known(project: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str, known: str) -> None:
+    monkeypatch.chdir(project)
+    with pytest.raises(UserError, match=rf"embedded.cells.quirks.penalty.{key} is '{value}'; there are: .*{known}"):
+        Run(small("quirks", "penalty", **{key: value}), CPU)
+
+
+# --- what is learned --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_learned() -> None:
+    clean = np.array([True, True, True, False, False])
+    first = np.array([[0.5, 0.5, 0.5, 0.5, 0.5], [0.98, 0.93, 0.22, 0.12, 0.62]])
+    found = metrics.learned([0, 9], [first, first[:, [1, 0, 2, 3, 4]]], [clean, clean])
+    assert found["bins"] == [round(0.05 * edge, 5) for edge in range(21)]
+    assert found["clean"][1][4] == pytest.approx(1 / 3, rel=1e-4) and found["clean"][1][19] == pytest.approx(1 / 3, rel=1e-4)
+    assert found["corrupted"][1][2] == 0.5 and found["corrupted"][1][12] == 0.5
+    assert [sum(row) for row in found["clean"]] == pytest.approx([1.0, 1.0], rel=1e-4)
+    # below one half: one clean, one corrupted; of the six pairs of a clean and a corrupted, five in the right order
+    assert found["precision"]["mean"] == [None, 0.5] and found["recall"]["mean"] == [0.0, 0.5]
+    assert found["area under ROC"]["mean"] == [0.5, pytest.approx(5 / 6, rel=1e-4)]
+    assert found["iteration"] == [0, 9]
+
+
+def test_the_least_trusted() -> None:
+    images = np.arange(20 * 4, dtype=np.uint8).reshape(20, 2, 2)
+    one = np.zeros(1, np.uint8)
+    prepared = Prepared(images, np.arange(20, dtype=np.uint8)[None] % 10, np.array([7]), one, one, one, one, one)
+    weights = np.ones(20)
+    weights[[5, 11, 3]] = 0.1, 0.0, 0.1
+    found = metrics.least_trusted(weights, prepared, 0, np.zeros(20, np.uint8))
+    assert found["index"][:4] == [11, 3, 5, 0] and len(found["index"]) == metrics.LEAST_TRUSTED
+    assert found["given"][:3] == [1, 3, 5] and found["right"][:3] == [0, 0, 0] and found["seed"] == 7
+    np.testing.assert_array_equal(records.unpack(found["images"])[0], images[11])
+
+
+# --- tables and figures -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
+    root = tmp_path_factory.mktemp("drawn")
+    made_up.write_params(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        made_up.write_results(root, "embedded")
+        return sources.load("embedded")
+
+
+def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
+    table = tables.draw(inputs, "quirks")
+    assert len(table.numbers) == len(variants())
+    names = list(variants())
+    by_seed = {name: inputs.cell("denoising", "quirks", name)["summary"]["by seed"] for name in names}
+    for place, name in enumerate(names):
+        row = table.numbers.iloc[place]
+        method = experiments.method_of(name)
+        if name == method:
+            assert table.shown["effect"][place] == "-"
+            continue
+        apart = [by_seed[name][seed] - by_seed[method][seed] for seed in by_seed[name]]
+        wanted = stats.ttest_1samp(apart, 0.0).confidence_interval(0.95)
+        assert row["effect"] - row["half width"] == pytest.approx(wanted.low, rel=1e-3)
+        assert row["effect"] + row["half width"] == pytest.approx(wanted.high, rel=1e-3)
+    assert "effects are told from none" in table.markdown()
+
+
+def test_the_other_tables(inputs: sources.Sources) -> None:
+    assert tables.drawn(inputs) == [*tables.DRAWN, "quirks", "tuned", "controls", "lower-steps"]
+    tuned = tables.draw(inputs, "tuned")
+    assert list(tuned.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
+    # made up one point apart, in this order
+    assert list(tuned.shown["verdict"]) == ["below", "-", "above", "above", "above", "above"]
+    assert "gamma_0" in tuned.shown["chosen"][1] and tuned.shown["published settings"][2] == "-"
+    controls = tables.draw(inputs, "controls")
+    assert list(controls.shown["method"]) == ["ApproxGrad"] * 3 + ["Penalty"] * 3 + ["Val-only"]
+    assert list(controls.shown["difference"] != "-") == [False, True, True, False, True, True, False]
+    steps = tables.draw(inputs, "lower-steps")
+    assert list(steps.shown["T"]) == [1, 10, 20, 50] * 2
+    assert steps.numbers["paper accuracy"].notna().all() and set(steps.numbers["seconds of an iteration"]) == {0.11}
+
+
+def test_a_profile_without_experiments_has_no_such_table(inputs: sources.Sources) -> None:
+    less = {name: held for name, held in inputs.params["denoising"].items() if name != "experiments"}
+    without = dataclasses.replace(inputs, params={**inputs.params, "denoising": less})
+    assert tables.drawn(without) == list(tables.DRAWN) and list(drawn.drawings(without)) == []
+
+
+def test_the_figures(inputs: sources.Sources) -> None:
+    names = [name for name, _ in figures.drawings(inputs)]
+    assert {"accuracy-against-cost", "lower-steps", "importances", "least-trusted"} <= set(names)
+    with drawing.style():
+        made = {name: draw() for name, draw in drawn.drawings(inputs)}
+    clock, calls, paper = made["accuracy-against-cost"].axes
+    methods = params()["embedded"]["experiments"]["tuned"]
+    assert len(clock.get_lines()) == len(calls.get_lines()) == len(methods) and len(paper.get_lines()) == 2
+    np.testing.assert_allclose(np.asarray(clock.get_lines()[0].get_xdata(), float), 0.5 + np.array([0, 27, 54]) * 0.11)
+    np.testing.assert_allclose(np.asarray(calls.get_lines()[0].get_xdata(), float), [0, 150, 300])
+    assert len(made["importances"].axes) == 2 * 4
+    bars = made["importances"].axes[2].patches
+    # at the end all clean examples are in the bin of 0.88, all corrupted in that of 0.12
+    heights = [np.asarray(bar.get_data().values) for bar in bars]  # type: ignore[attr-defined]
+    assert [int(np.argmax(one)) for one in heights] == [17, 2] and all(one.max() == 1 for one in heights)
+    shown = [axes for axes in made["least-trusted"].axes if axes.images]
+    assert len(shown) == 2 * metrics.LEAST_TRUSTED
+    assert [axes.get_title() for axes in shown[:11]] == ["0, is 1"] * 10 + ["0, and is"]
+    assert len(names) == len(set(names))
