@@ -82,7 +82,7 @@ def searched(plan: Mapping[str, Any], score: Callable[[Point], float]) -> list[t
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = plan["space"]
     if all(isinstance(values, list) for values in space.values()):
-        sampler: Any = optuna.samplers.BruteForceSampler()
+        sampler: Any = optuna.samplers.GridSampler(space)
         draws = None
     else:
         sampler, draws = optuna.samplers.RandomSampler(seed=plan["seed"]), plan["draws"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,17 @@ EVERY = [
 ]
 
 
+@pytest.fixture(scope="module")
+def parameters() -> Callable[[str], dict[str, Any]]:
+    return functools.cache(settings.load_params)
+
+
+@pytest.fixture
+def read_once(parameters: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading YAML takes most of the time of a test that does nothing else."""
+    monkeypatch.setattr(settings, "load_params", parameters)
+
+
 def test_how_many_cells_there_are() -> None:
     count = {(family, profile): 0 for family, profile, _ in EVERY}
     for family, profile, _ in EVERY:
@@ -31,11 +45,15 @@ def test_how_many_cells_there_are() -> None:
     assert {key: value for key, value in count.items() if key[0] == "synthetic"} == {
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
-    assert {value for key, value in count.items() if key[0] == "denoising"} == {10}
+    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps
+    assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
+        ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8, ("denoising", "cpu"): 10, ("denoising", "paper"): 10,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("family", "profile", "parts"), EVERY, ids=lambda part: "-".join(part) if isinstance(part, tuple)
                          else part)  # fmt: skip
+@pytest.mark.usefixtures("read_once")
 def test_a_solver_knows_its_settings(family: str, profile: str, parts: tuple[str, ...]) -> None:
     cell = families.cell(family, profile, parts)
     chosen = cell.settings["settings"] if family == "denoising" else solver_settings(cell)
@@ -60,6 +78,7 @@ SEARCHED = [("embedded", "digits-25"), ("embedded", "digits-50"), ("cpu", "mnist
 
 
 @pytest.mark.parametrize(("profile", "data"), SEARCHED)
+@pytest.mark.usefixtures("read_once")
 def test_cells_use_what_the_search_chose(profile: str, data: str) -> None:
     found = json.loads((ROOT / f"pipelines/denoising/search/{profile}.json").read_text())
     block = settings.profile_params("denoising", profile)
@@ -68,15 +87,70 @@ def test_cells_use_what_the_search_chose(profile: str, data: str) -> None:
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
         assert {name: best[name] for name in result["chosen"]} == result["chosen"]
         cell = settings.cell("denoising", profile, data, method)
-        point = search.with_point(cell, result["chosen"], found["tied"])
+        point = search.with_point(cell, result["chosen"], found)
         assert point.settings["settings"] == cell.settings["settings"]
 
 
 @pytest.mark.parametrize("profile", ["embedded", "cpu"])
+@pytest.mark.usefixtures("read_once")
 def test_every_method_searched_the_same_grid(profile: str) -> None:
     found = json.loads((ROOT / f"pipelines/denoising/search/{profile}.json").read_text())
     sizes = {method: [row["lower_step_size"] for row in result["tried"]] for method, result in found["methods"].items()}
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
+
+
+@pytest.mark.usefixtures("read_once")
+def test_tuned_cells_use_what_their_search_chose() -> None:
+    found = json.loads((ROOT / "pipelines/denoising/search/embedded-tuned.json").read_text())
+    methods = found.pop("methods")
+    block = settings.profile_params("denoising", "embedded")
+    assert found == block["search"]["tuned"] and list(methods) == block["experiments"]["tuned"]
+    seeds = {data: set(prepared["seeds"]) for data, prepared in block["prepared"].items()}
+    assert seeds[found["data"]].isdisjoint(seeds["digits-25"])
+    points = set()
+    for method, result in methods.items():
+        tried = [tuple(row[name] for name in found["space"]) for row in result["tried"]]
+        assert len(tried) == len(set(tried)) == found["draws"]
+        points.add(tuple(tried))
+        best = max(result["tried"], key=lambda row: row["selection accuracy"])
+        assert {name: best[name] for name in found["space"]} == result["chosen"]
+        cell = settings.cell("denoising", "embedded", "tuned", method)
+        assert search.with_point(cell, result["chosen"], found).settings["settings"] == cell.settings["settings"]
+        assert search.cell_of("denoising", "embedded", "tuned", method).settings["data"] == found["data"]
+    assert len(points) == 1  # the same for every method
+
+
+def test_a_random_search() -> None:
+    plan = {"draws": 60, "seed": 0, "space": {"a": {"low": 1e-4, "high": 1.0}, "b": {"low": 2.0, "high": 3.0}}}
+    found = search.searched(plan, lambda point: -point["a"])
+    assert len(found) == 60 and found == search.searched(plan, lambda point: -point["a"])
+    # the points do not depend on the scores, but on the seed
+    assert [point for point, _ in found] == [point for point, _ in search.searched(plan, lambda point: point["b"])]
+    assert found[0][0] != search.searched({**plan, "seed": 1, "draws": 1}, lambda point: 0.0)[0][0]
+    exponents = [math.log10(point["a"]) for point, _ in found]
+    assert -4 <= min(exponents) < -3.5 and -0.5 < max(exponents) <= 0
+    assert 15 < sum(exponent < -2 for exponent in exponents) < 45  # uniform in the logarithm
+    assert all(2 <= point["b"] <= 3 and score == -point["a"] for point, score in found)
+    assert all(float(f"{value:.3g}") == value for point, _ in found for value in point.values())
+
+
+def test_a_grid() -> None:
+    plan = {"space": {"a": [3.0, 1.0], "b": [0.1, 0.2, 0.3]}}
+    found = search.searched(plan, lambda point: point["a"] * point["b"])
+    assert [tuple(point.values()) for point, _ in found] == [(a, b) for a in (3.0, 1.0) for b in (0.1, 0.2, 0.3)]
+    assert [score for _, score in found] == [point["a"] * point["b"] for point, _ in found]
+
+
+def test_a_point_sets_what_a_method_has() -> None:
+    inner = {"step": 1.0, "other": 1.0, "eta": 0.5}
+    cell = settings.Cell("denoising", "embedded", ("tuned", "bome"), {"settings": inner}, {})
+    plan = {"means": {"weight": {"bome": "eta", "f2sa": "lambda_0"}}, "tied": {"other": "step", "missing": "step"}}
+    point = {"step": 0.3, "weight": 7.0, "unknown": 2.0}
+    assert search.with_point(cell, point, plan).settings == {
+        "settings": {"step": 0.3, "other": 0.3, "eta": 7.0}, "evaluations": 1,
+    }  # fmt: skip
+    with pytest.raises(UserError, match="profile paper has no search 'tuned'; there are: none"):
+        search.plan_of("denoising", "paper", "tuned")
 
 
 @pytest.mark.parametrize(
