@@ -284,7 +284,7 @@ def test_the_other_tables(inputs: sources.Sources) -> None:
     assert list(tuned.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
     # made up one point apart, in this order
     assert list(tuned.shown["verdict"]) == ["below", "-", "above", "above", "above", "above"]
-    assert "gamma_0" in tuned.shown["chosen"][1] and tuned.shown["published settings"][2] == "-"
+    assert "gamma_0" in tuned.shown["chosen"][1] and tuned.shown["as released"][2] == "-"
     controls = tables.draw(inputs, "controls")
     assert list(controls.shown["method"]) == ["ApproxGrad"] * 3 + ["Penalty"] * 3 + ["Val-only"]
     assert list(controls.shown["difference"] != "-") == [False, True, True, False, True, True, False]
