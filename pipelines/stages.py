@@ -285,10 +285,16 @@ def theory() -> dict[str, Any]:
                 "wdir": WDIR,
                 "cmd": f"python -m pipelines.theory.{module} {profile}{more}",
                 "deps": closure(f"pipelines.theory.{module}", *own, *(every if part != "complexity" else [])),
-                "params": [{"pipelines/theory/params.yaml": ["common", part]}],
+                "params": [{"pipelines/theory/params.yaml": ["common", part, *own_part(profile, part)]}],
                 "outs": in_git(f"{base}/{name}.json"),
             }
     return stages
+
+
+def own_part(profile: str, part: str) -> list[str]:
+    """The key of a profile's own settings for a part of the theory family, where it has any."""
+    params = YAML(typ="safe", pure=True).load(Path("pipelines/theory/params.yaml"))
+    return [f"{profile}.{part}"] if part in params.get(profile, {}) else []
 
 
 def imported(notebook: Path) -> set[str]:

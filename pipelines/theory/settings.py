@@ -1,4 +1,4 @@
-"""The family's parameters: the same in every profile."""
+"""The family's parameters: the same in every profile, but for what a profile's own block says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load(profile: str, part: str) -> dict[str, Any]:
         raise UserError(f"no profile {profile!r}; there are: {', '.join(PROFILES)}")
     try:
         params = YAML(typ="safe", pure=True).load(PARAMS)
-        return {**params["common"], **params[part]}
+        return {**params["common"], **params[part], **params.get(profile, {}).get(part, {})}
     except FileNotFoundError as error:
         raise UserError(f"{PARAMS} is missing: run this from the root of a whole clone") from error
     except (YAMLError, KeyError, TypeError) as error:

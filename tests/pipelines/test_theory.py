@@ -156,6 +156,13 @@ def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load("cpu", "ledger")
 
 
+def test_a_profile_has_its_own_sizes_and_the_common_rest() -> None:
+    cpu, embedded = load("cpu", "complexity"), load("embedded", "complexity")
+    assert (cpu["base"]["V"], embedded["base"]["V"]) == (65536, 16384)
+    assert embedded["grids"]["V"] == [size // 4 for size in cpu["grids"]["V"]]
+    assert {**embedded, "base": cpu["base"], "grids": cpu["grids"]} == cpu
+
+
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "pipelines/theory"
     place.mkdir(parents=True)
