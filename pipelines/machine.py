@@ -12,11 +12,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from filelock import FileLock
 
 from pipelines.closure import EXEMPT, ROOMS, ROOT, path_of
 from pipelines.errors import UserError
@@ -66,6 +69,21 @@ def describe(used: torch.device, seconds: float) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def timed_on() -> dict[str, Any]:
+    """What a record of timings says of where they were taken."""
+    described = describe(device(), 0.0)
+    return {name: described[name] for name in ("device", "threads", "python", "torch", "commit", "date")}
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other timings of this project away meanwhile."""
+    folder = Path("checkpoints")
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "timing.lock"):
+        yield
 
 
 def processor() -> str:

@@ -12,11 +12,9 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
 from core import trials
@@ -110,14 +108,11 @@ def main(arguments: list[str] | None = None) -> None:
     plan = settings.profile_params("synthetic", given.profile)["timing"]
     common = settings.load_params("synthetic")["common"]
     machine.end_with_parent()
-    Path("checkpoints").mkdir(exist_ok=True)
-    with FileLock(Path("checkpoints") / "timing.lock"):
+    with machine.alone():
         found = measure(given.profile, plan, common["lower_steps"])
-    described = machine.describe(machine.device(), 0.0)
-    kept = {name: described[name] for name in ("device", "threads", "python", "torch", "commit", "date")}
     records.write_json(
         records.RESULTS / given.profile / "synthetic" / "timings.json",
-        {"schema": records.SCHEMA, "profile": given.profile, "machine": kept, "rows": found},
+        {"schema": records.SCHEMA, "profile": given.profile, "machine": machine.timed_on(), "rows": found},
     )
 
 

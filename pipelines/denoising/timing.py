@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
 from pipelines import families, machine, records, settings
@@ -55,14 +53,11 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     plan = settings.profile_params("denoising", given.profile)["timing"]
     machine.end_with_parent()
-    Path("checkpoints").mkdir(exist_ok=True)
-    with FileLock(Path("checkpoints") / "timing.lock"):
+    with machine.alone():
         rows = measure(given.profile, plan["cells"], plan["iterations"], plan["repetitions"])
-    described = machine.describe(machine.device(), 0.0)
-    kept = {name: described[name] for name in ("device", "threads", "python", "torch", "commit", "date")}
     records.write_json(
         records.RESULTS / given.profile / "denoising" / "timings.json",
-        {"schema": records.SCHEMA, "profile": given.profile, "machine": kept, "rows": rows},
+        {"schema": records.SCHEMA, "profile": given.profile, "machine": machine.timed_on(), "rows": rows},
     )
 
 

@@ -11,12 +11,10 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from scipy.optimize import nnls
 from torch import Tensor
 from tqdm import tqdm
@@ -137,12 +135,9 @@ def main(arguments: list[str] | None = None) -> None:
     if given.what == "memory":
         records.write_json(folder / "memory.json", {**head, "rows": memory(plan)})
         return
-    Path("checkpoints").mkdir(exist_ok=True)
-    with FileLock(Path("checkpoints") / "timing.lock"):
+    with machine.alone():
         rows = seconds(plan)
-    described = machine.describe(machine.device(), 0.0)
-    kept = {name: described[name] for name in ("device", "threads", "python", "torch", "commit", "date")}
-    records.write_json(folder / "timings.json", {**head, "machine": kept, "rows": rows})
+    records.write_json(folder / "timings.json", {**head, "machine": machine.timed_on(), "rows": rows})
 
 
 if __name__ == "__main__":
