@@ -66,10 +66,11 @@ def first_steps(cell: Cell) -> list[dict[str, Any]]:
 
 def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
     """The same by the sources that the record was made with, on this machine; raises UserError where they cannot run."""
+    # of what is imported here only the sources of the cell are earlier ones; this module needs more than those
     asked = (
-        "import json, sys; from pipelines import accept, families;"
+        "import json, sys; from pipelines import families, machine; from pipelines.train import train;"
         "cell = families.cell(sys.argv[1], sys.argv[2], tuple(sys.argv[3:]));"
-        "print(json.dumps(accept.first_steps(cell)))"
+        "print(json.dumps(train(cell, machine.device(), steps=int(cell.common['first_steps']))['trials']))"
     )
     with earlier.project_of(stage_of(cell)) as project:
         done = subprocess.run(
