@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
         waiting = [cell for cell in cells if only_code_changed(found.get(stage_of(cell), []))]
         # a process for each cell, as in training: compiled programs pile up in one
-        own = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1, "initializer": _quiet}
+        own = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1, "initializer": _begin}
         with ProcessPoolExecutor(given.workers, **own) as pool:
             found_out = zip(waiting, pool.map(difference, waiting), strict=True)
             for cell, why in tqdm(found_out, total=len(waiting), desc=family, disable=None):
@@ -161,8 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _quiet() -> None:
-    """Keep torch's remarks on compiling out of the progress; they say nothing of results."""
+def _begin() -> None:
+    """Of a worker: it ends with its parent, and keeps torch's remarks on compiling, which say nothing of results, quiet."""
+    machine.end_with_parent()
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="There is a performance drop")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("core", "pipelines", "notebooks")
-FILES = ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+FILES = ("dvc.yaml", ".dvcignore", ".gitignore")
 
 SYNTHETIC = """
 common: {threads: 1, first_steps: 3, trials: 2, lower_steps: [1, 2], upper_iterations: 30}
@@ -59,6 +59,7 @@ def copy(to: Path) -> Path:
         shutil.copytree(ROOT / room, to / room, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     for name in FILES:
         shutil.copy(ROOT / name, to / name)
+    (to / "params.yaml").write_text("profile: embedded\n")  # whichever is in use
     (to / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc" / "config", to / ".dvc" / "config")
     (to / "pipelines/synthetic/params.yaml").write_text(SYNTHETIC)

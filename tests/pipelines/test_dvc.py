@@ -114,6 +114,26 @@ def test_accept_leaves_cells_whose_settings_changed(project: Path) -> None:
     assert set(status(project, *FAMILIES)) == {PENALTY}
 
 
+def test_a_record_of_another_processor_is_held_against_its_sources(project: Path) -> None:
+    """Its hashes are not this machine's; the sources it was made with, found in git's history, say what they would be."""
+    stage = "pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex1-released"
+    folder = project / "results/embedded/synthetic/ex1-gd-released"
+    record, beside = (json.loads((folder / name).read_text()) for name in ("train.json", "run.json"))
+    for trial in record["trials"]:
+        trial["state_after_first_steps"] = "0" * 64
+    (folder / "train.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text(json.dumps({**beside, "device": "another processor"}))
+    done(project, "-m", "dvc", "commit", "--force", stage)
+    solver = project / "core/solvers/gd.py"
+    solver.write_text(solver.read_text() + "# a comment\n")
+    assert "2 cells settled, 0 to be trained" in done(project, "-m", "pipelines.accept")
+
+    change(project, "core/solvers/gd.py", "memory, v, self.lower_step_size)", "memory, v, 1.1 * self.lower_step_size)")
+    ended = small_project.call(project, "-m", "pipelines.accept")
+    assert ended.returncode == 1
+    assert "0 cells settled, 2 to be trained" in ended.stdout
+
+
 def test_dvc_alone_is_killed(project: Path) -> None:
     expected = records(project)
     cell = "results/embedded/denoising/digits-25-penalty"
