@@ -151,7 +151,9 @@ class Runs:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 5])
-@pytest.mark.parametrize("function", [os.system, eval, np.load, np.fromfile, getattr, np.frombuffer], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "function", [os.system, eval, np.load, np.fromfile, getattr, np.frombuffer], ids=lambda one: one.__name__
+)
 def test_a_pickle_that_would_run_something(tmp_path: Path, function: Any, protocol: int) -> None:
     trap = tmp_path / "sprung"
     words = f"touch {trap}" if function is os.system else f"open({str(trap)!r}, 'w')"
