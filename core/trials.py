@@ -83,7 +83,8 @@ def advancing(step: Step) -> Advance:
         return one_by_one(step)
     # every step makes a program of its own from one function's code, and the compiler gives up after eight of a code
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 1000)
-    program = torch.compile(functools.partial(_looped, step), fullgraph=True, dynamic=False)
+    whole: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": {"deterministic": True}}
+    program = torch.compile(functools.partial(_looped, step), **whole)
 
     def run(state: Any, batch: Any, iterations: int) -> Any:
         _, rebuild = flatten(state)

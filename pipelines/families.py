@@ -12,14 +12,11 @@ from pipelines.settings import Cell
 if TYPE_CHECKING:  # evaluation needs the names of cells, not torch
     import torch
 
-PARTS = {"synthetic": ("example", "method", "preset"), "denoising": ("data", "method")}
-"""What names a cell, outermost first."""
-
 
 def cell(family: str, profile: str, parts: tuple[str, ...]) -> Cell:
     """The settings of a cell, after a check that it exists; raises UserError naming what there is."""
     known = settings.profile_params(family, profile)
-    expected = PARTS[family]
+    expected: tuple[str, ...] = importlib.import_module(f"pipelines.{family}").PARTS
     if len(parts) != len(expected):
         first = next(iter(known["cells"]))
         raise UserError(

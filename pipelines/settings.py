@@ -15,7 +15,8 @@ from ruamel.yaml.error import YAMLError
 from pipelines.errors import UserError
 from pipelines.records import cell_folder, sha256_of
 
-FAMILIES = ("synthetic", "denoising")
+FAMILIES = tuple(sorted((path.parent.name for path in Path(__file__).parent.glob("*/run.py")), reverse=True))
+"""The packages of pipelines/ that train cells, synthetic first: a new one changes no file that another one's cells run."""
 PROFILES = ("embedded", "cpu", "paper")
 
 
@@ -71,21 +72,21 @@ def load_params(family: str) -> dict[str, Any]:
         raise UserError(f"no family {family!r}{hint(family, FAMILIES)}; there are: {', '.join(FAMILIES)}")
     path = params_path(family)
     try:
-        return _parsed(path.resolve(), path.stat().st_mtime_ns)
+        params = _parsed(path.resolve(), path.stat().st_mtime_ns)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: run this from the root of a whole clone") from error
     except YAMLError as error:
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
-
-
-@functools.cache
-def _parsed(path: Path, written: int) -> dict[str, Any]:
-    """A parameter file as it stood at a time (nanoseconds): a stage asks for it several times."""
-    # YAML 1.2, as DVC reads it: there 1e-3 is a number
-    params = YAML(typ="safe", pure=True).load(path)
     if not isinstance(params, dict):
         raise UserError(f"{path} must hold a mapping")
     return params
+
+
+@functools.cache
+def _parsed(path: Path, written: int) -> Any:
+    """A parameter file as it stood at a time (nanoseconds): a stage asks for it several times."""
+    # YAML 1.2, as DVC reads it: there 1e-3 is a number
+    return YAML(typ="safe", pure=True).load(path)
 
 
 def profile_params(family: str, profile: str) -> dict[str, Any]:

@@ -1,0 +1,4 @@
+"""Learning from corrupted labels: an importance for every training example."""
+
+PARTS = ("data", "method")
+"""What names a cell, outermost first."""
