@@ -37,7 +37,7 @@ ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)
 
 test: $(READY)
-	@$(RUN) python -m pytest -n 2 --dist worksteal -q $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n 2 --dist loadgroup -q $(PYTEST_ARGS)
 
 stages: $(READY)
 	@$(RUN) python -m pipelines.stages

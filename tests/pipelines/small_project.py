@@ -47,9 +47,9 @@ embedded:
       oracle: {solver: single-level, preset: released, use: oracle, network: digits, batch: 100, epochs: 2,
                evaluations: 2, settings: {lower_step_size: 1e-3}}
       penalty:
-        {solver: penalty, preset: released, use: train, network: digits, batch: 100, epochs: 8, evaluations: 4,
+        {solver: penalty, preset: released, use: train, network: digits-dense, batch: 100, epochs: 8, evaluations: 4,
          pretrain: {epochs: 2, step_size: 1e-3}, importances: {agree: 0.6, disagree: 0.4}, renormalise: true,
-         moments: position, settings: {lower_steps: 10, upper_step_size: 3.0, lower_step_size: 1e-3}}
+         moments: position, settings: {lower_steps: 3, upper_step_size: 3.0, lower_step_size: 1e-3}}
 """
 
 

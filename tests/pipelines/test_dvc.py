@@ -15,6 +15,7 @@ import pytest
 import small_project
 from small_project import ROOT, begun, change, done, status, until
 
+pytestmark = pytest.mark.xdist_group("dvc")  # their project is made once
 FAMILIES = ("pipelines/synthetic/embedded/dvc.yaml", "pipelines/denoising/embedded/dvc.yaml")
 PRODUCTS = "core/products.py"
 TRAINED = {
@@ -72,12 +73,13 @@ def test_one_cell_retrains_for_one_setting(project: Path) -> None:
     assert set(status(project, *FAMILIES)) == {"pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex3-released"}
     said = done(project, "-m", "dvc", "repro", *FAMILIES)
     ran = [line.split("'")[1].rpartition(":")[2] for line in said.splitlines() if line.startswith("Running stage")]
-    assert ran == [
+    assert set(ran) == {
         "train_embedded_gd@ex3-released",
         "evaluate_embedded@ex3-gd-released",
         "summary_embedded",
         "costs_embedded",
-    ]
+    }
+    assert len(ran) == 4
     after = dates(project)
     assert {name for name in before if before[name] != after[name]} == {"ex3-gd-released"}
 
