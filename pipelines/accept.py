@@ -2,8 +2,8 @@
 
 Re-runs the first steps of each such cell, and compares the states' hashes, the first observations and the oracle calls with
 those in its record. Where all are the same, the edit did not change the mathematics: DVC is told that the record stands.
-The others are left stale, and `make repro` trains them. For a record made on another processor, the comparison is with what
-the sources of its time make of these steps on this one.
+The others are left stale, and `make repro` trains them. Another processor, even one of the same name, may differ from the
+record in the last bits: then the comparison is with what the sources of the record's time make of these steps here.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
 def difference(cell: Cell) -> str | None:
     """What the first steps of a cell show that its record does not; None where they agree bit by bit.
 
-    A record made on another processor may differ in its last bits from what the same sources make here. Then the sources
-    it was made with are run here too, and it is those that must agree with the edited ones. The oracle calls are those of
-    the record in any case.
+    A record made on another processor may differ in its last bits from what the same sources make here. So where it
+    differs, the sources it was made with are run here too, and it is those that must agree with the edited ones. The oracle
+    calls are those of the record in any case.
     """
     record: list[dict[str, Any]] = records.read_json(cell.folder / "train.json", "make repro")["trials"]
     work = families.build(cell, machine.device())
@@ -103,12 +103,12 @@ def difference(cell: Cell) -> str | None:
             return f"trial {trial['seed']} makes other oracle calls"
     new = json.loads(json.dumps(first_steps(cell)))
     found = _apart(record, new)
-    if found is None or not _made_elsewhere(cell):
-        return found
+    if found is None:
+        return None
     try:
         return _apart(earlier_first_steps(cell), new)
     except UserError as error:
-        return f"{found}; the record was made on another processor, and {error}"
+        return f"{found}, and {error}"
 
 
 def _apart(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str | None:
@@ -120,13 +120,6 @@ def _apart(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str | None:
             if values and values[0] != one["curve"].get(name, [None])[0]:
                 return f"trial {other['seed']} starts with another {name}"
     return None
-
-
-def _made_elsewhere(cell: Cell) -> bool:
-    """Whether the record names another device than this machine's."""
-    beside = records.read_json(cell.folder / "run.json", "make repro")
-    here = machine.describe(machine.device(), 0.0)
-    return bool(beside.get("device") != here["device"])
 
 
 def main(arguments: list[str] | None = None) -> None:
