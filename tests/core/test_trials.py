@@ -185,9 +185,10 @@ def test_compiled_penalty_is_penalty_step_by_step() -> None:
 
 
 @needs_compiler
-def test_compiled_rmd_is_rmd_step_by_step() -> None:
-    """A single trial without a limit; its reverse pass runs over a path that the program keeps."""
-    solver = make("rmd-released", lower_steps=4)
+@pytest.mark.parametrize("case", ["rmd-released", "gd", "approxgrad"])
+def test_compiled_it_is_the_same_step_by_step(case: str) -> None:
+    """A single trial without a limit; RMD's reverse pass runs over a path that the program keeps."""
+    solver = make(case, lower_steps=4)
     advance = trials.advancing(solver.step)
     state = start(solver, 0)
     expected = trials.one_by_one(solver.step)(state, batch(0), 5)
