@@ -72,12 +72,23 @@ def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, bytes]]) -
     assert len({trial["state_after_first_steps"] for trial in record["trials"]}) == 3
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_killed_and_run_again(trained: tuple[Path, dict[str, bytes]], how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("how", "once_there_is"),
+    [
+        (signal.SIGKILL, "lock"),  # in the first trial
+        (signal.SIGKILL, "0.pt"),  # in the second
+        (signal.SIGKILL, "1.pt"),  # in the third
+        (signal.SIGINT, "0.pt"),
+        (signal.SIGTERM, "0.pt"),
+    ],
+)
+def test_killed_and_run_again(
+    trained: tuple[Path, dict[str, bytes]], how: signal.Signals, once_there_is: str
+) -> None:
     project, expected = trained
     afresh(project)
     process = begun(project, "-m", "pipelines.train", *CELL)
-    until(lambda: checkpoint(project, 0))
+    until(lambda: list(project.glob(f"checkpoints/*/{once_there_is}")))
     os.kill(process.pid, how)
     said, _ = process.communicate(timeout=60)
     assert not (project / FOLDER / "train.json").exists()
