@@ -109,7 +109,7 @@ def products(problem: Bilevel, u: Tensor, v: Parameters, batch: Batch) -> dict[s
     }
 
 
-def steps(problem: Bilevel, name: str, u: Tensor, v: Parameters, batch: Batch, count: int = 3) -> Any:
+def steps(problem: Bilevel, name: str, u: Tensor, v: Parameters, batch: Batch, count: int = 2) -> Any:
     """The state after some steps of a solver."""
     # so large a tolerance is met at every step, and the multiplier moves
     more: dict[str, Any] = {"epsilon_0": 1e6, "lambda_0": 0.1} if name == "penalty" else {}
@@ -130,7 +130,7 @@ def right(name: str) -> dict[str, Any]:
     joined = denoising(parallel.data_parallel(network))
     return {
         "network": products(joined, u, v, batch),
-        "shares": products(by_shares(network), u, v, own(batch)),
+        "shares": products(by_shares(network), u, v, own(batch)) if name == "small" else {},
         "steps": {solver: steps(joined, solver, u, v, batch) for one, solver in STEPS if one == name},
     }
 
@@ -193,8 +193,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, A
     yield [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORKERS)]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("way", ["network", "shares"])
+@pytest.mark.parametrize(("name", "way"), [("small", "network"), ("small", "shares"), ("wide", "network")])
 def test_gradients_and_products_are_those_of_the_joined_batch(found: list[Any], name: str, way: str) -> None:
     network, u, v, batch = at(name)
     expected = products(denoising(network), u, v, batch)
@@ -208,7 +207,7 @@ def test_steps_of_solvers_are_those_of_the_joined_batch(found: list[Any], name: 
     expected = steps(denoising(network), solver, u, v, batch)
     assert_near(found[0][name]["steps"][solver], expected, TOLERANCE)
     if solver == "penalty":  # u, v and the multiplier have moved
-        assert int(expected.rounds) == 3
+        assert int(expected.rounds) == 2
         assert max(float(leaf.abs().max()) for leaf in leaves(expected.nu)) > 1e-3
 
 
