@@ -13,7 +13,8 @@ import pytest
 import torch
 from small_project import ROOT, environment
 
-from pipelines import families
+from core.networks import registry
+from pipelines import families, train
 from pipelines.denoising import parallel
 from pipelines.errors import UserError
 from pipelines.records import unpack
@@ -31,20 +32,31 @@ embedded:
   cells:
     digits-25:
       penalty:
-        {solver: penalty, preset: released, use: train, network: wide-digits, batch: 20, epochs: 1, evaluations: 1,
+        {solver: penalty, preset: released, use: train, network: normed, batch: 20, epochs: 1, evaluations: 1,
          pretrain: {epochs: 1, step_size: 1e-3}, importances: {agree: 0.6, disagree: 0.4}, renormalise: true,
          moments: position, settings: {lower_steps: 1, upper_step_size: 1.0, lower_step_size: 1e-3}}
 """
-# both commands, with a wide network for 8 x 8 images; all progress is kept, and worker 0 dies before its last iteration
+NETWORK = """
+import torch
+from torch import nn
+from core.networks import classifiers, registry
+from core.networks.wide_resnet import BatchNorm
+
+def normed():
+    layers = nn.Conv2d(1, 4, 3, bias=False), BatchNorm(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)
+    with torch.device("meta"):
+        return classifiers.Network(nn.Sequential(*layers), (1, 8, 8))
+
+classifiers.normed, registry.MODULES["normed"] = normed, "classifiers"
+"""
+# the command, with a network that has batch norm; all progress is kept, and worker 0 dies before its last iteration
 SCRIPT = """
-import os, sys
-from core.networks import registry, wide_resnet
+import os
+import with_normed
 from pipelines import train
 from pipelines.denoising import parallel
 from pipelines.errors import run
 
-wide_resnet.wide_digits = lambda: wide_resnet.wide_resnet(10, 1, (1, 8, 8))
-registry.MODULES["wide-digits"] = "wide_resnet"
 train.CHECKPOINT_SECONDS = 0.0
 advance = parallel.Leading.advance
 
@@ -54,11 +66,11 @@ def dying(self, state, group, first, last):
         os._exit(9)
     return advance(self, state, group, first, last)
 
-if os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
+if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
     parallel.Leading.advance = dying
-alone = lambda: train.main(["denoising", *sys.argv[1:]])
-run(parallel.main if parallel.dist.is_torchelastic_launched() else alone)
+run(parallel.main)
 """
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +79,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
     (folder / "pipelines/denoising").mkdir(parents=True)
     (folder / "pipelines/denoising/params.yaml").write_text(PARAMS)
-    (folder / "train_wide.py").write_text(SCRIPT)
+    (folder / "with_normed.py").write_text(NETWORK)
+    (folder / "train_normed.py").write_text(SCRIPT)
     python(folder, "-m", "pipelines.corrupt", "denoising", "embedded", "digits-25")
     return folder
 
@@ -81,15 +94,22 @@ def python(folder: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-def test_the_record_is_that_of_one_process_but_for_rounding(project: Path) -> None:
-    python(project, "train_wide.py", *CELL)
-    one = json.loads((project / RECORD).read_text())
-    (project / RECORD).unlink()
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
-    assert "died" in python(project, *launcher, "train_wide.py", *CELL)
-    two = json.loads((project / RECORD).read_text())
-    assert not list(project.glob("checkpoints/*/*.pt"))
+def in_one_process() -> Any:
+    """The cell's record, as JSON has it."""
+    exec(compile(NETWORK, "with_normed", "exec"), {})
+    try:
+        record = train.train(families.cell("denoising", CELL[0], CELL[1:]), torch.device("cpu"), steps=sys.maxsize)
+    finally:
+        torch.set_deterministic_debug_mode("default")
+        del registry.MODULES["normed"]
+    return json.loads(json.dumps(record))
 
+
+def test_the_record_is_that_of_one_process_but_for_rounding(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "died" in python(project, *LAUNCHER, "train_normed.py", *CELL)
+    assert not list(project.glob("checkpoints/*/*.pt"))
+    monkeypatch.chdir(project)
+    one, two = in_one_process(), json.loads(RECORD.read_text())
     assert two["data"].pop("workers") == "2"
     trials: list[tuple[Any, Any]] = list(zip(one.pop("trials"), two.pop("trials"), strict=True))
     assert one == two
