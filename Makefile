@@ -9,12 +9,13 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 P
 WORKERS ?= 2
 PORT ?= 5000
 
-.PHONY: help repro status report accept ui test lint lock stages
+.PHONY: help repro status report accept ui test slow lint lock stages
 
 help:
 	@echo "make repro [PROFILE=embedded|cpu|paper]  build all results, two cells at a time"
 	@echo "make status     list what make repro would make"
 	@echo "make test       run the tests"
+	@echo "make slow       run those that take minutes"
 	@echo "make report     redraw tables, figures and pages; trains nothing"
 	@echo "make accept     settle cells that an edit of code made stale without changing their numbers"
 	@echo "make ui         MLflow on http://127.0.0.1:$(PORT)"
@@ -37,7 +38,10 @@ ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)
 
 test: $(READY)
-	@$(RUN) python -m pytest -n 2 --dist loadgroup -q $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n 2 --dist loadgroup -q -m "not slow" $(PYTEST_ARGS)
+
+slow: $(READY)
+	@$(RUN) python -m pytest -n 2 --dist loadgroup -q -m slow $(PYTEST_ARGS)
 
 stages: $(READY)
 	@$(RUN) python -m pipelines.stages

@@ -56,6 +56,7 @@ FIRST_OF_EACH = list({solver: case for case, (solver, _) in reversed(CASES.items
 """One case of each solver."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [*FIRST_OF_EACH, "penalty-reused", "aid-adam"])
 def test_two_thousand_steps_leave_what_twenty_left(case: str) -> None:
     """Of each solver, and of the largest states: multipliers, moments of three optimisers."""

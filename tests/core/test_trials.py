@@ -185,6 +185,7 @@ def test_compiled_penalty_is_penalty_step_by_step() -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["rmd-released", "gd", "approxgrad"])
 def test_compiled_it_is_the_same_step_by_step(case: str) -> None:
     """A single trial without a limit; RMD's reverse pass runs over a path that the program keeps."""
