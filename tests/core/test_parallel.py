@@ -32,7 +32,8 @@ from tests.core.checks import assert_identical, assert_near
 
 pytestmark = pytest.mark.xdist_group("parallel")  # their processes are started once
 WORKERS, ROWS, EXAMPLES = 2, 8, 20
-TOLERANCE = 1e-11  # reached; asked for is 1e-6
+TOLERANCE = 1e-13  # of gradients and products; 3e-15 is reached, asked for is 1e-6
+AFTER_STEPS = 1e-10  # Adam divides small gradients by themselves; 2e-12 is reached
 WRONG = 1e-4  # a wrong reduction is at least so far off
 
 
@@ -205,7 +206,7 @@ def test_gradients_and_products_are_those_of_the_joined_batch(found: list[Any], 
 def test_steps_of_solvers_are_those_of_the_joined_batch(found: list[Any], name: str, solver: str) -> None:
     network, u, v, batch = at(name)
     expected = steps(denoising(network), solver, u, v, batch)
-    assert_near(found[0][name]["steps"][solver], expected, TOLERANCE)
+    assert_near(found[0][name]["steps"][solver], expected, AFTER_STEPS)
     if solver == "penalty":  # u, v and the multiplier have moved
         assert int(expected.rounds) == 2
         assert max(float(leaf.abs().max()) for leaf in leaves(expected.nu)) > 1e-3
