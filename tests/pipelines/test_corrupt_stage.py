@@ -183,7 +183,11 @@ def test_without_noise_every_label_is_right(root: Path) -> None:
         ("noise: 0.5", "noise: true", "noise is True"),
         ("noise: 0.5", "sound: 0.5", "noise is 'missing'"),
         ("noise: 0.5", "noise: .nan", "noise is nan"),
-        ("source: digits", "source: imagenet", "source is 'imagenet'; it must be one of cifar10, cifar10-part, digits,"),
+        (
+            "source: digits",
+            "source: imagenet",
+            "source is 'imagenet'; it must be one of cifar10, cifar10-part, digits, mnist, svhn",
+        ),
         ("source: digits", "source: [digits]", r"source is \['digits'\]"),
         ("train_size: null", "train_size: 0", "train_size is 0"),
         ("train_size: null", "train_size: 998", "train_size is 998, with 997 training rows"),

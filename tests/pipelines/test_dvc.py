@@ -15,7 +15,6 @@ import pytest
 import small_project
 from small_project import ROOT, begun, change, done, status, until
 
-pytestmark = pytest.mark.xdist_group("dvc")  # their project is made once
 FAMILIES = ("pipelines/synthetic/embedded/dvc.yaml", "pipelines/denoising/embedded/dvc.yaml")
 PRODUCTS = "core/products.py"
 TRAINED = {
@@ -73,13 +72,14 @@ def test_one_cell_retrains_for_one_setting(project: Path) -> None:
     assert set(status(project, *FAMILIES)) == {"pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex3-released"}
     said = done(project, "-m", "dvc", "repro", *FAMILIES)
     ran = [line.split("'")[1].rpartition(":")[2] for line in said.splitlines() if line.startswith("Running stage")]
-    assert set(ran) == {
+    # costs are gathered from the training alone: DVC may do that before or after the evaluation
+    assert [stage for stage in ran if stage != "costs_embedded"] == [
         "train_embedded_gd@ex3-released",
         "evaluate_embedded@ex3-gd-released",
         "summary_embedded",
-        "costs_embedded",
-    }
-    assert len(ran) == 4
+    ]
+    assert ran.count("costs_embedded") == 1
+    assert ran[0] != "costs_embedded"
     after = dates(project)
     assert {name for name in before if before[name] != after[name]} == {"ex3-gd-released"}
 
