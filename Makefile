@@ -37,11 +37,12 @@ status: $(READY)
 ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)
 
+# by file, whose tests share what it makes once; in the order of names, which has the long ones well before the end
 test: $(READY)
-	@$(RUN) python -m pytest -n 2 --dist loadgroup -q -m "not slow" $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow" $(PYTEST_ARGS)
 
 slow: $(READY)
-	@$(RUN) python -m pytest -n 2 --dist loadgroup -q -m slow $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n 2 -q -m slow $(PYTEST_ARGS)
 
 stages: $(READY)
 	@$(RUN) python -m pipelines.stages

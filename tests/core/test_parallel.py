@@ -30,7 +30,6 @@ from core.trees import Tree, leaves, scaled, tree_map
 from pipelines.denoising.problem import Batch, denoising, importances
 from tests.core.checks import assert_identical, assert_near
 
-pytestmark = pytest.mark.xdist_group("parallel")  # their processes are started once
 WORKERS, ROWS, EXAMPLES = 2, 8, 20
 TOLERANCE = 1e-13  # of gradients and products; 3e-15 is reached, asked for is 1e-6
 AFTER_STEPS = 1e-10  # Adam divides small gradients by themselves; 2e-12 is reached

@@ -19,7 +19,6 @@ from pipelines.denoising import parallel
 from pipelines.errors import UserError
 from pipelines.records import unpack
 
-pytestmark = pytest.mark.xdist_group("parallel-training")  # their data are made once
 CELL = ("embedded", "digits-25", "penalty")
 RECORD = Path("results/embedded/denoising/digits-25-penalty/train.json")
 PARAMS = """

@@ -15,7 +15,6 @@ from small_project import begun, call, done, until
 from pipelines.datasets import digits
 from pipelines.datasets.splits import digits_splits
 
-pytestmark = pytest.mark.xdist_group("training")  # their project is made once
 CELL = ("denoising", "embedded", "digits-25", "penalty")
 FOLDER = Path("results/embedded/denoising/digits-25-penalty")
 
@@ -40,8 +39,9 @@ def afresh(project: Path) -> None:
     shutil.rmtree(project / "checkpoints", ignore_errors=True)
 
 
-def checkpoint(project: Path, group: int) -> list[Path]:
-    return list(project.glob(f"checkpoints/*/{group}.pt"))
+def kept(project: Path, name: str) -> list[Path]:
+    """What lies under a name in the checkpoints: <number of a group>.pt, or the lock."""
+    return list(project.glob(f"checkpoints/*/{name}"))
 
 
 def test_twice_the_same_bytes_tracked_or_not(trained: tuple[Path, dict[str, bytes]]) -> None:
@@ -49,7 +49,7 @@ def test_twice_the_same_bytes_tracked_or_not(trained: tuple[Path, dict[str, byte
     afresh(project)
     assert outcome(project, BILEVEL_TRACKING="1", MLFLOW_TRACKING_URI=f"sqlite:///{project}/other.db") == expected
     assert (project / "other.db").stat().st_size > 0
-    assert not list(project.glob("checkpoints/*/*.pt"))
+    assert not kept(project, "*.pt")
 
 
 def test_the_record_says_what_was_done(trained: tuple[Path, dict[str, bytes]]) -> None:
@@ -88,7 +88,7 @@ def test_killed_and_run_again(
     project, expected = trained
     afresh(project)
     process = begun(project, "-m", "pipelines.train", *CELL)
-    until(lambda: list(project.glob(f"checkpoints/*/{once_there_is}")))
+    until(lambda: kept(project, once_there_is))
     os.kill(process.pid, how)
     said, _ = process.communicate(timeout=60)
     assert not (project / FOLDER / "train.json").exists()
@@ -103,10 +103,10 @@ def test_goes_on_from_the_checkpoint(trained: tuple[Path, dict[str, bytes]]) -> 
     project, expected = trained
     afresh(project)
     process = begun(project, "-m", "pipelines.train", *CELL)
-    until(lambda: checkpoint(project, 0))
+    until(lambda: kept(project, "0.pt"))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    (path,) = checkpoint(project, 0)
+    (path,) = kept(project, "0.pt")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     ended = call(project, "-m", "pipelines.train", *CELL)
@@ -120,7 +120,7 @@ def test_two_at_once_are_refused(trained: tuple[Path, dict[str, bytes]]) -> None
     project, expected = trained
     afresh(project)
     first = begun(project, "-m", "pipelines.train", *CELL)
-    until(lambda: list(project.glob("checkpoints/*/lock")))
+    until(lambda: kept(project, "lock"))
     os.kill(first.pid, signal.SIGSTOP)  # still alive, and still holding the lock
     second = call(project, "-m", "pipelines.train", *CELL)  # waits half a minute
     os.kill(first.pid, signal.SIGCONT)
@@ -189,4 +189,4 @@ def test_an_unwritable_folder(trained: tuple[Path, dict[str, bytes]]) -> None:
     assert ended.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in ended.stderr
     # nothing of the training was lost
-    assert len(checkpoint(project, 0)) == len(checkpoint(project, 2)) == 1
+    assert len(kept(project, "0.pt")) == len(kept(project, "2.pt")) == 1
