@@ -121,6 +121,7 @@ def test_rows_of_different_limits_are_each_as_alone(one: Any) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [one_forward, one_truncated])
 def test_compiled_it_is_the_same(one: Any) -> None:
     """Trials of different T in one program, as a solver runs it."""

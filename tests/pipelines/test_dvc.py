@@ -107,6 +107,7 @@ def test_a_comment_is_accepted_and_a_constant_is_not(project: Path) -> None:
     assert (dates(project), records(project)) == before
 
 
+@pytest.mark.slow
 def test_accept_leaves_cells_whose_settings_changed(project: Path) -> None:
     with (project / PRODUCTS).open("a") as file:
         file.write("# a comment\n")
@@ -116,6 +117,7 @@ def test_accept_leaves_cells_whose_settings_changed(project: Path) -> None:
     assert set(status(project, *FAMILIES)) == {PENALTY}
 
 
+@pytest.mark.slow
 def test_a_record_of_another_processor_is_held_against_its_sources(project: Path) -> None:
     """Its hashes are not this machine's; the sources it was made with, found in git's history, say what they would be."""
     stage = "pipelines/synthetic/embedded/dvc.yaml:train_embedded_gd@ex1-released"
