@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     parser.add_argument("methods", nargs="*", help="search these alone, and keep what is recorded of the others")
     parser.add_argument("--search", default=TABLE, help="which search of the profile")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)  # methods may stand behind --search
     plan = plan_of(given.family, given.profile, given.search)
     block = settings.profile_params(given.family, given.profile)
     methods = block["methods"] if given.search == TABLE else block["experiments"][given.search]
