@@ -35,21 +35,22 @@ def params() -> dict[str, Any]:
     return settings.load_params("denoising")
 
 
-def cell_settings(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = params()["embedded"]["cells"][name]
+def cell_settings(name: str, profile: str = "embedded") -> dict[str, Any]:
+    found: dict[str, Any] = params()[profile]["cells"][name]
     return found
 
 
-def variants() -> dict[str, Any]:
-    return cell_settings("quirks")
+def variants(profile: str = "embedded") -> dict[str, Any]:
+    return cell_settings("quirks", profile)
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_quirk_is_one_change() -> None:
-    for name, cell in variants().items():
-        base = variants()[experiments.method_of(name)]
+@pytest.mark.parametrize("profile", ["embedded", "cpu"])
+def test_a_quirk_is_one_change(profile: str) -> None:
+    for name, cell in variants(profile).items():
+        base = variants(profile)[experiments.method_of(name)]
         flat, plain = (
             {**one, **{f"settings/{key}": value for key, value in one["settings"].items()}} for one in (cell, base)
         )
@@ -70,11 +71,17 @@ def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
     assert set(summary.names("denoising", "embedded")) == set(cells.names(params()["embedded"]))
 
 
-def test_val_only_takes_as_many_lower_steps_as_penalty() -> None:
-    train_rows, clean_rows = 1797 - DIGITS_TEST - DIGITS_VALIDATION - DIGITS_SELECTION, DIGITS_VALIDATION
-    penalty, control = variants()["penalty"], cell_settings("controls")["val-only-same-steps"]
+DIGITS_TRAINING = 1797 - DIGITS_TEST - DIGITS_VALIDATION - DIGITS_SELECTION
+
+
+@pytest.mark.parametrize(
+    ("profile", "train_rows", "clean_rows", "steps"),
+    [("embedded", DIGITS_TRAINING, DIGITS_VALIDATION, 270), ("cpu", 2000, 1000, 120)],
+)
+def test_val_only_takes_as_many_lower_steps_as_penalty(profile: str, train_rows: int, clean_rows: int, steps: int) -> None:
+    penalty, control = variants(profile)["penalty"], cell_settings("controls", profile)["val-only-same-steps"]
     upper = penalty["epochs"] * (train_rows // penalty["batch"])
-    assert control["epochs"] * (clean_rows // control["batch"]) == upper * penalty["settings"]["lower_steps"] == 270
+    assert control["epochs"] * (clean_rows // control["batch"]) == upper * penalty["settings"]["lower_steps"] == steps
 
 
 def test_stages_of_variants() -> None:

@@ -45,9 +45,10 @@ def test_how_many_cells_there_are() -> None:
     assert {key: value for key, value in count.items() if key[0] == "synthetic"} == {
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
-    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps
+    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps; 6 more methods, 5 with a longer budget
     assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
-        ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8, ("denoising", "cpu"): 10, ("denoising", "paper"): 10,
+        ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8, ("denoising", "cpu"): 46 + 6 + 5,
+        ("denoising", "paper"): 10,
     }  # fmt: skip
 
 
@@ -99,25 +100,56 @@ def test_every_method_searched_the_same_grid(profile: str) -> None:
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
 
 
+@pytest.mark.parametrize(
+    ("profile", "name", "data"),
+    [("embedded", "tuned", "digits-25"), ("cpu", "tuned", "mnist-25"), ("cpu", "tuned-softmax", "mnist-25")],
+)
 @pytest.mark.usefixtures("read_once")
-def test_tuned_cells_use_what_their_search_chose() -> None:
-    found = json.loads((ROOT / "pipelines/denoising/search/embedded-tuned.json").read_text())
+def test_tuned_cells_use_what_their_search_chose(profile: str, name: str, data: str) -> None:
+    found = json.loads((ROOT / f"pipelines/denoising/search/{profile}-{name}.json").read_text())
     methods = found.pop("methods")
-    block = settings.profile_params("denoising", "embedded")
-    assert found == block["search"]["tuned"] and list(methods) == block["experiments"]["tuned"]
-    seeds = {data: set(prepared["seeds"]) for data, prepared in block["prepared"].items()}
-    assert seeds[found["data"]].isdisjoint(seeds["digits-25"])
+    block = settings.profile_params("denoising", profile)
+    assert found == block["search"][name] and list(methods) == block["experiments"][name]
+    seeds = {prepared: set(entry["seeds"]) for prepared, entry in block["prepared"].items()}
+    assert seeds[found["data"]].isdisjoint(seeds[data])
     points = set()
     for method, result in methods.items():
-        tried = [tuple(row[name] for name in found["space"]) for row in result["tried"]]
+        tried = [tuple(row[one] for one in found["space"]) for row in result["tried"]]
         assert len(tried) == len(set(tried)) == found["draws"]
         points.add(tuple(tried))
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
-        assert {name: best[name] for name in found["space"]} == result["chosen"]
-        cell = settings.cell("denoising", "embedded", "tuned", method)
+        assert {one: best[one] for one in found["space"]} == result["chosen"]
+        cell = settings.cell("denoising", profile, name, method)
+        assert cell.settings["data"] == data
         assert search.with_point(cell, result["chosen"], found).settings["settings"] == cell.settings["settings"]
-        assert search.cell_of("denoising", "embedded", "tuned", method).settings["data"] == found["data"]
+        assert search.cell_of("denoising", profile, name, method).settings["data"] == found["data"]
     assert len(points) == 1  # the same for every method
+
+
+@pytest.mark.usefixtures("read_once")
+def test_methods_as_released_use_what_their_search_chose() -> None:
+    found = json.loads((ROOT / "pipelines/denoising/search/cpu-quirks.json").read_text())
+    assert list(found["methods"]) == ["penalty", "approxgrad"]
+    for method, result in found["methods"].items():
+        best = max(result["tried"], key=lambda row: row["selection accuracy"])
+        assert [row["lower_step_size"] for row in result["tried"]] == found["space"]["lower_step_size"]
+        assert result["chosen"] == {"lower_step_size": best["lower_step_size"]}
+        cell = settings.cell("denoising", "cpu", "quirks", method)
+        assert search.with_point(cell, result["chosen"], found).settings["settings"] == cell.settings["settings"]
+
+
+def test_methods_may_stand_behind_the_name_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def cell_of(family: str, profile: str, name: str, method: str) -> settings.Cell:
+        asked.append((name, method))
+        raise UserError("enough")
+
+    monkeypatch.setattr(search, "cell_of", cell_of)
+    for given in (["--search", "tuned", "bome"], ["bome", "--search", "tuned"]):
+        with pytest.raises(UserError, match="enough"):
+            search.main(["denoising", "embedded", *given])
+    assert asked == [("tuned", "bome")] * 2
 
 
 def test_a_random_search() -> None:
