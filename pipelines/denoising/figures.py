@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from pipelines import published
-from pipelines.denoising.tables import SUMMARY, has, label, seconds_of
+from pipelines.denoising.rows import SUMMARY, has, label, seconds_of
 from pipelines.drawing import canvas, caption, legend, line, looks
 from pipelines.published import LABELS
 from pipelines.records import unpack

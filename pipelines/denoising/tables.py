@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from pipelines import comparison, published
 from pipelines.comparison import Difference
-from pipelines.denoising import cells
+from pipelines.denoising import budgets, cells
+from pipelines.denoising.rows import accuracies, as_numbers, data, has, label, method_of, named, paired, seconds_of, table
 from pipelines.layout import Table, interval, number, plus_minus, printed
-from pipelines.published import LABELS
-from pipelines.records import significant
 from pipelines.sources import Sources
-from pipelines.statistics import over_trials
 
-NAMED = {
-    "moments-example": "Adam's moments of an importance belong to the example, not to its place in the minibatch",
-    "not-renormalised": "importances are not renormalised after an epoch",
-    "importances-probability": "importances start as the pre-trained network's probability of the label, not as 0.6 or 0.4",
-    "importances-equal": "importances start equal: pre-training says nothing of labels",
-    "test-power-2": "the tolerance test is on norms, not on squared norms",
-    "multiplier-gamma-old": "the multiplier moves by the penalty weight before it is raised, not after",
-    "step-sizes-kept": "step sizes do not fall when the tolerance is met",
-    "lower-step-size-tenth": "the lower step size is a tenth",
-    "one-step": "one lower step and one solver step in an upper iteration",
-    "described": "all that the text says where the code does otherwise",
-    "retrained": "a new network, trained with the learned importances as weights",
-    "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
-    "same-steps": "as many lower steps as Penalty takes",
-}
-"""What a variant changes, by what follows the method in its name."""
-
-RIVALS = {"stocbio": "stocBiO", "l2rw": "L2RW", "f2sa": "F2SA", "bome": "BOME"}
-"""What methods that the paper does not have are called."""
-
-SUMMARY = ("denoising/summary.json", "denoising/params.yaml")
-PARTS_OF_BUDGET = (1 / 8, 1 / 2)
 SIGNS = {1: "raises", -1: "lowers", 0: "not told apart"}
-
-
-def has(inputs: Sources, experiment: str) -> list[str]:
-    """The variants of an experiment that the profile has; [] for none."""
-    return cells.experiments(inputs.params["denoising"]).get(experiment, [])
-
-
-def method_of(variant: str) -> str:
-    """The method that a variant changes: the longest label it begins with, or its first word."""
-    known = [name for name in LABELS if variant == name or variant.startswith(f"{name}-")]
-    return max(known, key=len) if known else variant.partition("-")[0]
-
-
-def label(method: str) -> str:
-    """A method's name as it is read."""
-    return RIVALS.get(method) or LABELS[method]
-
-
-def named(variant: str) -> str:
-    """What the variant changes, in words; "" for the method as it is."""
-    rest = variant.removeprefix(method_of(variant)).removeprefix("-")
-    return NAMED.get(rest, rest)
-
-
-def paired(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:
-    """Test accuracy of a cell less that of another, trial by trial, with the 95% interval by Student's t; None for fewer
-    than two trials that finished in both."""
-    mine, other = (inputs.cell("denoising", *parts)["summary"]["by seed"] for parts in (cell, base))
-    apart = over_trials([mine[seed] - other[seed] for seed in mine if seed in other])
-    return None if apart["half_width"] is None else Difference(apart["mean"], apart["half_width"], "paired")
 
 
 def quirks(inputs: Sources) -> Table:
@@ -78,31 +22,31 @@ def quirks(inputs: Sources) -> Table:
     for variant in has(inputs, "quirks"):
         method = method_of(variant)
         apart = None if variant == method else paired(inputs, ("quirks", variant), ("quirks", method))
-        row, read = _accuracies(inputs, "quirks", variant)
+        row, read = accuracies(inputs, "quirks", variant)
         head = {"method": label(method), "what is changed": named(variant) or "nothing: as released"}
-        numbers.append({**head, **row, **_as_numbers(apart)})
+        numbers.append({**head, **row, **as_numbers(apart)})
         shown.append({**head, **read, "effect": interval(apart, 2), "accuracy": _word(variant == method, apart)})
     notes = [
-        f"On {_data(inputs, 'quirks')}; test accuracy in percent, mean ± s.d. over trials. Effect: points of the last"
+        f"On {data(inputs, 'quirks')}; test accuracy in percent, mean ± s.d. over trials. Effect: points of the last"
         " iterate against the method as released, paired by trial, with its 95% interval by Student's t. One change at a"
         " time, but for the row that says all. SVHN's divisor is no matter of training: where the last minibatch is counted"
         " as full, an accuracy is printed as its 0.99359 part (26,032 test images of 26,200), half a point too low.",
         _chance(shown),
     ]
-    return _table(inputs, "quirks", "Each quirk alone", numbers, shown, notes)
+    return table(inputs, "quirks", "Each quirk alone", numbers, shown, notes)
 
 
 def tuned(inputs: Sources, experiment: str = "tuned", title: str = "Equal tuning") -> Table:
     """Methods after the same search, beside what they give as released."""
     numbers, shown = [], []
-    untuned = has(inputs, "quirks") if _data(inputs, "quirks") == _data(inputs, experiment) else []
+    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, experiment) else []
     plan = inputs.params["denoising"].get("search", {}).get(experiment, {})
     for method in has(inputs, experiment):
-        row, read = _accuracies(inputs, experiment, method)
+        row, read = accuracies(inputs, experiment, method)
         apart = None if method == "penalty" else paired(inputs, (experiment, method), (experiment, "penalty"))
         before = inputs.accuracy("quirks", method) if method in untuned else None
         head = {"method": label(method)}
-        numbers.append({**head, "as released mean": before and before.mean, **row, **_as_numbers(apart)})
+        numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
         shown.append(
             {
                 **head,
@@ -114,45 +58,12 @@ def tuned(inputs: Sources, experiment: str = "tuned", title: str = "Equal tuning
             }
         )
     notes = [
-        f"On {_data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
+        f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
         " trials of other seeds, and took the one with the best accuracy on the selection split, which is in neither cost."
         " As released: the cell of the same name among the quirks."
         " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
     ]
-    return _table(inputs, experiment, title, numbers, shown, notes)
-
-
-def longer(inputs: Sources) -> Table:
-    """What more training does to each method: accuracy at parts of the longer budget, and against Penalty at its end."""
-    numbers, shown = [], []
-    for method in has(inputs, "longer"):
-        cell = inputs.cell("denoising", "longer", method)
-        curves = cell["curves"]
-        row, read = _accuracies(inputs, "longer", method)
-        apart = None if method == "penalty" else paired(inputs, ("longer", method), ("longer", "penalty"))
-        parts = {
-            f"{share:.0%} of the budget": curves["test accuracy"]["mean"][_place(curves["iteration"], share)]
-            for share in PARTS_OF_BUDGET
-            if curves["iteration"]
-        }
-        learnt = curves["train accuracy"]["mean"][-1] if curves["iteration"] else None
-        head = {"method": label(method), "upper iterations": curves["iteration"][-1] if curves["iteration"] else None}
-        fit = {"accuracy on its training labels": learnt}
-        numbers.append({**head, **parts, **fit, **row, **_as_numbers(apart)})
-        said = {name: number(value, 2) for name, value in {**parts, **fit}.items()}
-        shown.append({**head, **said, **read, "against Penalty": interval(apart, 2)})
-    notes = [
-        f"On {_data(inputs, 'longer')}; every step size is the one of the other experiments. A network first learns what most"
-        " labels agree on and learns the wrong ones by heart later: at a short budget Train+Val has not yet paid for them."
-        " Its accuracy on its own training labels, wrong ones included, says how far it has come."
-        " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
-    ]
-    return _table(inputs, "longer", "A longer budget", numbers, shown, notes)
-
-
-def _place(iterations: Sequence[int], share: float) -> int:
-    """The index of the recorded iteration next to that share of the last one."""
-    return min(range(len(iterations)), key=lambda place: abs(iterations[place] - share * iterations[-1]))
+    return table(inputs, experiment, title, numbers, shown, notes)
 
 
 def controls(inputs: Sources) -> Table:
@@ -167,15 +78,15 @@ def controls(inputs: Sources) -> Table:
     for parts in rows:
         source = cells.from_of(params[parts[0]][parts[1]])
         apart = None if source is None else paired(inputs, parts, source)
-        row, read = _accuracies(inputs, *parts)
+        row, read = accuracies(inputs, *parts)
         head = {"method": label(method_of(parts[1])), "control": named(parts[1]) or "the iterate that learned them"}
-        numbers.append({**head, **row, **_as_numbers(apart)})
+        numbers.append({**head, **row, **as_numbers(apart)})
         shown.append({**head, **read, "difference": interval(apart, 2)})
     notes = [
-        f"On {_data(inputs, 'controls')}. Difference: points of test accuracy of the last iterate against the bilevel"
+        f"On {data(inputs, 'controls')}. Difference: points of test accuracy of the last iterate against the bilevel"
         " method's own iterate, paired by trial, with the 95% interval.",
     ]
-    return _table(inputs, "controls", "Controls", numbers, shown, notes)
+    return table(inputs, "controls", "Controls", numbers, shown, notes)
 
 
 def lower_steps(inputs: Sources) -> Table:
@@ -184,7 +95,7 @@ def lower_steps(inputs: Sources) -> Table:
     seconds = seconds_of(inputs)
     for variant in has(inputs, "lower-steps"):
         method, _, steps = variant.rpartition("-")
-        row, read = _accuracies(inputs, "lower-steps", variant)
+        row, read = accuracies(inputs, "lower-steps", variant)
         paper = {what: published.find(f"fig5a-{what}-T{steps}-{method}") for what in ("acc", "time")}
         time = seconds.get(f"lower-steps-{variant}")
         head = {"method": label(method), "T": int(steps)}
@@ -207,17 +118,18 @@ def lower_steps(inputs: Sources) -> Table:
             }
         )
     notes = [
-        f"On {_data(inputs, 'lower-steps')}, with as many upper iterations at every T. Seconds of one upper iteration; the"
+        f"On {data(inputs, 'lower-steps')}, with as many upper iterations at every T. Seconds of one upper iteration; the"
         " paper's are of its own network and machine.",
     ]
-    return _table(inputs, "lower-steps", "The effect of T", numbers, shown, notes, "denoising/costs.json")
+    return table(inputs, "lower-steps", "The effect of T", numbers, shown, notes, "denoising/costs.json")
 
 
 DRAWN: dict[str, Callable[[Sources], Table]] = {
     "quirks": quirks,
     "tuned": tuned,
     "tuned-softmax": partial(tuned, experiment="tuned-softmax", title="Equal tuning, softmax regression"),
-    "longer": longer,
+    "longer": budgets.longer,
+    "profile": budgets.profile,
     "controls": controls,
     "lower-steps": lower_steps,
 }
@@ -225,35 +137,9 @@ DRAWN: dict[str, Callable[[Sources], Table]] = {
 
 
 def drawn(inputs: Sources) -> list[str]:
-    """The tables whose experiment the profile has."""
-    return [name for name in DRAWN if has(inputs, name)]
-
-
-def seconds_of(inputs: Sources) -> Mapping[str, float]:
-    """Seconds of an upper iteration by cell, of those that were timed."""
-    rows = inputs.measured.get("rows", [])
-    return {"-".join(row["cell"]): row["seconds_per_iteration"]["mean"] for row in rows}
-
-
-def _accuracies(inputs: Sources, *parts: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns that every table has: accuracies of three iterates, and how well importances tell labels apart."""
-    cell = inputs.cell("denoising", *parts)["summary"]
-    row: dict[str, Any] = {}
-    read: dict[str, Any] = {}
-    for iterate in ("last", "selected", "best on test"):
-        one = inputs.accuracy(*parts, iterate)
-        row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} n": one.n}
-        read[iterate] = plus_minus(one, 2)
-    found = cell.get("importances", {})
-    for name in ("area under ROC", "precision", "recall"):
-        row[name] = found.get(name, {}).get("mean")
-        read[name] = number(row[name], 3)
-    row["diverged"] = read["diverged"] = cell["diverged"]
-    return row, read
-
-
-def _as_numbers(apart: Difference | None) -> dict[str, Any]:
-    return {"effect": apart and significant(apart.value), "half width": apart and significant(apart.half_width)}
+    """The tables whose experiment the profile has, and that of where time goes, where that was measured."""
+    measured = ["profile"] if inputs.measured.get("profiled") else []
+    return [name for name in DRAWN if has(inputs, name) or name in measured]
 
 
 def _word(base: bool, apart: Difference | None) -> str:
@@ -274,16 +160,3 @@ def _chosen(inputs: Sources, experiment: str, method: str) -> dict[str, float]:
     settings = inputs.params["denoising"]["cells"][experiment][method]["settings"]
     names = [plan.get("means", {}).get(name, {method: name}).get(method) for name in plan.get("space", {})]
     return {name: settings[name] for name in names if name in settings}
-
-
-def _data(inputs: Sources, experiment: str) -> str:
-    """The data set and the network of an experiment, in words."""
-    found = inputs.params["denoising"]["cells"].get(experiment, {})
-    return ", ".join(sorted({f"{one['data']} with the network {one['network']}" for one in found.values()}))
-
-
-def _table(
-    inputs: Sources, name: str, title: str, numbers: list[Any], shown: list[Any], notes: list[str], *more: str
-) -> Table:
-    drawn_from = inputs.drawn_from(*SUMMARY, *more)
-    return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn_from)

@@ -1,8 +1,9 @@
 """Time the denoising methods: `python -m pipelines.denoising.timing <profile>`.
 
 Seconds of an upper iteration of the cells that `timing` of the profile lists, and of what goes before the first one
-(pre-training), on their first trial. Repetitions go round the cells, and an exclusive lock keeps other timings of this
-project away. Writes results/<profile>/denoising/timings.json. No accuracy depends on it.
+(pre-training), on their first trial; of the cells that it names as `profiled`, where the time of an upper iteration goes.
+Repetitions go round the cells, and an exclusive lock keeps other timings of this project away. Writes
+results/<profile>/denoising/timings.json. No accuracy depends on it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from pipelines import families, machine, records, settings
+from pipelines.denoising.profiling import shares
 from pipelines.denoising.run import Run
 from pipelines.errors import run
 from pipelines.statistics import over_trials
@@ -46,6 +48,17 @@ def measure(profile: str, cells: list[list[str]], iterations: int, repetitions: 
     ]
 
 
+def profiled(profile: str, cells: list[list[str]]) -> list[dict[str, Any]]:
+    """A row for each cell: {"cell", "shares": {part: share of one upper iteration}}."""
+    rows = []
+    for parts in tqdm(cells, desc="profiles", disable=None):
+        work = Run(families.cell("denoising", profile, tuple(parts)), machine.device())
+        state = work.advance(work.start(GROUP), GROUP, 0, 1)
+        found = shares(lambda work=work, state=state: work.advance(state, GROUP, 1, 2))
+        rows.append({"cell": list(parts), "shares": {part: records.significant(share) for part, share in found.items()}})
+    return rows
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.denoising.timing", description=__doc__)
@@ -55,9 +68,16 @@ def main(arguments: list[str] | None = None) -> None:
     machine.end_with_parent()
     with machine.alone():
         rows = measure(given.profile, plan["cells"], plan["iterations"], plan["repetitions"])
+        where = profiled(given.profile, plan["profiled"])
     records.write_json(
         records.RESULTS / given.profile / "denoising" / "timings.json",
-        {"schema": records.SCHEMA, "profile": given.profile, "machine": machine.timed_on(), "rows": rows},
+        {
+            "schema": records.SCHEMA,
+            "profile": given.profile,
+            "machine": machine.timed_on(),
+            "rows": rows,
+            "profiled": where,
+        },
     )
 
 

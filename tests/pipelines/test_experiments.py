@@ -19,9 +19,8 @@ from core.products import lower_gradient
 from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
-from pipelines.denoising import cells, data, metrics, problem
+from pipelines.denoising import cells, data, metrics, problem, rows
 from pipelines.denoising import figures as drawn
-from pipelines.denoising import tables as experiments
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
 from pipelines.settings import Cell
@@ -50,7 +49,7 @@ def variants(profile: str = "embedded") -> dict[str, Any]:
 @pytest.mark.parametrize("profile", ["embedded", "cpu"])
 def test_a_quirk_is_one_change(profile: str) -> None:
     for name, cell in variants(profile).items():
-        base = variants(profile)[experiments.method_of(name)]
+        base = variants(profile)[rows.method_of(name)]
         flat, plain = (
             {**one, **{f"settings/{key}": value for key, value in one["settings"].items()}} for one in (cell, base)
         )
@@ -59,7 +58,7 @@ def test_a_quirk_is_one_change(profile: str) -> None:
             assert changed == ["importances", "moments", "preset", "renormalise", "settings/lower_step_size"]
         else:
             assert len(changed) == (name not in ("penalty", "approxgrad")), (name, changed)
-        assert experiments.named(name) != name.removeprefix(experiments.method_of(name)).removeprefix("-") or not changed
+        assert rows.named(name) != name.removeprefix(rows.method_of(name)).removeprefix("-") or not changed
 
 
 def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
@@ -274,7 +273,7 @@ def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
     by_seed = {name: inputs.cell("denoising", "quirks", name)["summary"]["by seed"] for name in names}
     for place, name in enumerate(names):
         row = table.numbers.iloc[place]
-        method = experiments.method_of(name)
+        method = rows.method_of(name)
         if name == method:
             assert table.shown["effect"][place] == "-"
             continue

@@ -1,0 +1,66 @@
+"""What a budget does: the tables of a longer one, and of where the time of an upper iteration goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.denoising.rows import accuracies, as_numbers, data, has, label, paired, table
+from pipelines.layout import Table, interval, number
+from pipelines.sources import Sources
+
+PARTS_OF_BUDGET = (1 / 8, 1 / 2)
+"""Of the longer budget, at which accuracies are shown beside its end."""
+MOST_OUTSIDE = 0.1
+"""The share of an upper iteration that may be spent outside of its products."""
+
+
+def longer(inputs: Sources) -> Table:
+    """What more training does to each method: accuracy at parts of the longer budget, and against Penalty at its end."""
+    numbers, shown = [], []
+    for method in has(inputs, "longer"):
+        cell = inputs.cell("denoising", "longer", method)
+        curves = cell["curves"]
+        row, read = accuracies(inputs, "longer", method)
+        apart = None if method == "penalty" else paired(inputs, ("longer", method), ("longer", "penalty"))
+        parts = {
+            f"{share:.0%} of the budget": curves["test accuracy"]["mean"][_place(curves["iteration"], share)]
+            for share in PARTS_OF_BUDGET
+            if curves["iteration"]
+        }
+        learnt = curves["train accuracy"]["mean"][-1] if curves["iteration"] else None
+        head = {"method": label(method), "upper iterations": curves["iteration"][-1] if curves["iteration"] else None}
+        fit = {"accuracy on its training labels": learnt}
+        numbers.append({**head, **parts, **fit, **row, **as_numbers(apart)})
+        said = {name: number(value, 2) for name, value in {**parts, **fit}.items()}
+        shown.append({**head, **said, **read, "against Penalty": interval(apart, 2)})
+    notes = [
+        f"On {data(inputs, 'longer')}; every step size is the one of the other experiments. A network first learns what most"
+        " labels agree on and learns the wrong ones by heart later: at a short budget Train+Val has not yet paid for them."
+        " Its accuracy on its own training labels, wrong ones included, says how far it has come."
+        " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
+    ]
+    return table(inputs, "longer", "A longer budget", numbers, shown, notes)
+
+
+def _place(iterations: Sequence[int], share: float) -> int:
+    """The index of the recorded iteration next to that share of the last one."""
+    return min(range(len(iterations)), key=lambda place: abs(iterations[place] - share * iterations[-1]))
+
+
+def profile(inputs: Sources) -> Table:
+    """Where the time of an upper iteration goes: in products, optimisers, minibatches, and the rest."""
+    numbers, shown = [], []
+    cells = inputs.params["denoising"]["cells"]
+    for row in inputs.measured["profiled"]:
+        data_set, method = row["cell"]
+        cell = cells[data_set][method]
+        head = {"method": label(method), "network": cell["network"], "T": cell["settings"]["lower_steps"]}
+        numbers.append({**head, **row["shares"]})
+        shown.append({**head, **{part: f"{share:.1%}" for part, share in row["shares"].items()}})
+    outside = dict.fromkeys(row["network"] for row in numbers if row["products"] < 1 - MOST_OUTSIDE)
+    notes = [
+        "Shares of the time of one upper iteration of the first trial. Products: gradients, and products with second"
+        " derivatives, with all that they call. Python's profiler, which took them, makes what is Python look longer than it"
+        f" is. With {', '.join(outside) or 'no network'} more than {MOST_OUTSIDE:.0%} lie outside the products.",
+    ]
+    return table(inputs, "profile", "Where the time goes", numbers, shown, notes, "denoising/costs.json")

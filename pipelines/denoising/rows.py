@@ -1,0 +1,110 @@
+"""What the tables of the denoising experiments share: which variants there are, what they are called, and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipelines.comparison import Difference
+from pipelines.denoising import cells
+from pipelines.layout import Table, number, plus_minus
+from pipelines.published import LABELS
+from pipelines.records import significant
+from pipelines.sources import Sources
+from pipelines.statistics import over_trials
+
+NAMED = {
+    "moments-example": "Adam's moments of an importance belong to the example, not to its place in the minibatch",
+    "not-renormalised": "importances are not renormalised after an epoch",
+    "importances-probability": "importances start as the pre-trained network's probability of the label, not as 0.6 or 0.4",
+    "importances-equal": "importances start equal: pre-training says nothing of labels",
+    "test-power-2": "the tolerance test is on norms, not on squared norms",
+    "multiplier-gamma-old": "the multiplier moves by the penalty weight before it is raised, not after",
+    "step-sizes-kept": "step sizes do not fall when the tolerance is met",
+    "lower-step-size-tenth": "the lower step size is a tenth",
+    "one-step": "one lower step and one solver step in an upper iteration",
+    "described": "all that the text says where the code does otherwise",
+    "retrained": "a new network, trained with the learned importances as weights",
+    "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
+    "same-steps": "as many lower steps as Penalty takes",
+}
+"""What a variant changes, by what follows the method in its name."""
+
+RIVALS = {"stocbio": "stocBiO", "l2rw": "L2RW", "f2sa": "F2SA", "bome": "BOME"}
+"""What methods that the paper does not have are called."""
+
+SUMMARY = ("denoising/summary.json", "denoising/params.yaml")
+
+
+def has(inputs: Sources, experiment: str) -> list[str]:
+    """The variants of an experiment that the profile has; [] for none."""
+    return cells.experiments(inputs.params["denoising"]).get(experiment, [])
+
+
+def method_of(variant: str) -> str:
+    """The method that a variant changes: the longest label it begins with, or its first word."""
+    known = [name for name in LABELS if variant == name or variant.startswith(f"{name}-")]
+    return max(known, key=len) if known else variant.partition("-")[0]
+
+
+def label(method: str) -> str:
+    """A method's name as it is read."""
+    return RIVALS.get(method) or LABELS[method]
+
+
+def named(variant: str) -> str:
+    """What the variant changes, in words; "" for the method as it is."""
+    rest = variant.removeprefix(method_of(variant)).removeprefix("-")
+    return NAMED.get(rest, rest)
+
+
+def paired(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:
+    """Test accuracy of a cell less that of another, trial by trial, with the 95% interval by Student's t; None for fewer
+    than two trials that finished in both."""
+    mine, other = (inputs.cell("denoising", *parts)["summary"]["by seed"] for parts in (cell, base))
+    apart = over_trials([mine[seed] - other[seed] for seed in mine if seed in other])
+    return None if apart["half_width"] is None else Difference(apart["mean"], apart["half_width"], "paired")
+
+
+def seconds_of(inputs: Sources) -> Mapping[str, float]:
+    """Seconds of an upper iteration by cell, of those that were timed."""
+    rows = inputs.measured.get("rows", [])
+    return {"-".join(row["cell"]): row["seconds_per_iteration"]["mean"] for row in rows}
+
+
+def accuracies(inputs: Sources, *parts: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Columns that every table has: accuracies of three iterates, and how well importances tell labels apart."""
+    cell = inputs.cell("denoising", *parts)["summary"]
+    row: dict[str, Any] = {}
+    read: dict[str, Any] = {}
+    for iterate in ("last", "selected", "best on test"):
+        one = inputs.accuracy(*parts, iterate)
+        row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} n": one.n}
+        read[iterate] = plus_minus(one, 2)
+    found = cell.get("importances", {})
+    for name in ("area under ROC", "precision", "recall"):
+        row[name] = found.get(name, {}).get("mean")
+        read[name] = number(row[name], 3)
+    row["diverged"] = read["diverged"] = cell["diverged"]
+    return row, read
+
+
+def as_numbers(apart: Difference | None) -> dict[str, Any]:
+    """Columns of a difference; None where there is none."""
+    return {"effect": apart and significant(apart.value), "half width": apart and significant(apart.half_width)}
+
+
+def data(inputs: Sources, experiment: str) -> str:
+    """The data set and the network of an experiment, in words."""
+    found = inputs.params["denoising"]["cells"].get(experiment, {})
+    return ", ".join(sorted({f"{one['data']} with the network {one['network']}" for one in found.values()}))
+
+
+def table(
+    inputs: Sources, name: str, title: str, numbers: list[Any], shown: list[Any], notes: list[str], *more: str
+) -> Table:
+    """The table, with what it was drawn from; `more`: further files of results."""
+    drawn_from = inputs.drawn_from(*SUMMARY, *more)
+    return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn_from)
