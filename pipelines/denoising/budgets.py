@@ -34,9 +34,9 @@ def longer(inputs: Sources) -> Table:
         said = {name: number(value, 2) for name, value in {**parts, **fit}.items()}
         shown.append({**head, **said, **read, "against Penalty": interval(apart, 2)})
     notes = [
-        f"On {data(inputs, 'longer')}; every step size is the one of the other experiments. A network first learns what most"
-        " labels agree on and learns the wrong ones by heart later: at a short budget Train+Val has not yet paid for them."
-        " Its accuracy on its own training labels, wrong ones included, says how far it has come."
+        f"On {data(inputs, 'longer')}; every step size is the one of the other experiments."
+        " Accuracy on the training labels, wrong ones included where a method trains on them, says how far it has learnt"
+        " them by heart."
         " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
     ]
     return table(inputs, "longer", "A longer budget", numbers, shown, notes)

@@ -58,7 +58,13 @@ def contents(profile: str, off: float) -> dict[str, str]:
                 {"cell": parts, "seconds_per_iteration": over_trials([0.1, 0.11, 0.12]), "seconds_before": 0.5}
                 for parts in timed
             ]
-            files[f"{family}/costs.json"]["timings"] = {**head, "machine": {"device": "a processor"}, "rows": rows}
+            shares = {"products": 0.875, "optimisers": 0.0625, "minibatches": 0.03125, "rest": 0.03125}
+            profiled = [
+                {"cell": parts, "shares": shares} for parts in settings.profile_params(family, profile)["timing"]["profiled"]
+            ]
+            files[f"{family}/costs.json"]["timings"] = {
+                **head, "machine": {"device": "a processor"}, "rows": rows, "profiled": profiled,
+            }  # fmt: skip
     machine = {"device": "a processor", "threads": 1}
     files["synthetic/timings.json"] = {
         "schema": 1,
@@ -191,6 +197,7 @@ def denoising(profile: str) -> dict[str, Any]:
                         "recall",
                     )
                 }
+            summary["by seed"] = {str(seed): float(value) for seed, value in enumerate(last)}
             summary["diverged"] = 0
             places = list(range(0, 1001, 50))
             rise = np.linspace(0.8, 1.0, len(places))
@@ -223,7 +230,8 @@ def experiment_cells(profile: str) -> dict[str, Any]:
             }
             summary["by seed"] = {str(seed): float(value) for seed, value in enumerate(last)}
             summary["diverged"], summary["oracle calls"] = 0, {"gradients_f": 100, "gradients_g": 200}
-            curves = {"iteration": [0, 27, 54], "test accuracy": curve_over_trials([[10.0, 80.0, end] for end in last])}
+            test = curve_over_trials([[10.0, 80.0, end] for end in last])
+            curves = {"iteration": [0, 27, 54], "test accuracy": test, "train accuracy": test}
             cells[f"{name}-{variant}"] = {
                 "parts": [name, variant], "record": "0" * 64, "summary": summary, "curves": curves,
             }  # fmt: skip

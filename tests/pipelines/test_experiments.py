@@ -19,7 +19,7 @@ from core.products import lower_gradient
 from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
-from pipelines.denoising import cells, data, metrics, problem, rows
+from pipelines.denoising import believed, cells, data, metrics, problem, rows
 from pipelines.denoising import figures as drawn
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
@@ -256,14 +256,22 @@ def test_the_least_trusted() -> None:
 # --- tables and figures -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
-    root = tmp_path_factory.mktemp("drawn")
+def made_up_inputs(root: Path, profile: str) -> sources.Sources:
     made_up.write_params(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        made_up.write_results(root, "embedded")
-        return sources.load("embedded")
+        made_up.write_results(root, profile)
+        return sources.load(profile)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
+    return made_up_inputs(tmp_path_factory.mktemp("drawn"), "embedded")
+
+
+@pytest.fixture(scope="module")
+def cpu(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
+    return made_up_inputs(tmp_path_factory.mktemp("drawn"), "cpu")
 
 
 def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
@@ -285,7 +293,7 @@ def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
 
 
 def test_the_other_tables(inputs: sources.Sources) -> None:
-    assert tables.drawn(inputs) == [*tables.DRAWN, "quirks", "tuned", "controls", "lower-steps"]
+    assert tables.drawn(inputs) == [*tables.DRAWN, "quirks", "tuned", "profile", "controls", "lower-steps"]
     tuned = tables.draw(inputs, "tuned")
     assert list(tuned.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
     # made up one point apart, in this order
@@ -299,9 +307,61 @@ def test_the_other_tables(inputs: sources.Sources) -> None:
     assert steps.numbers["paper accuracy"].notna().all() and set(steps.numbers["seconds of an iteration"]) == {0.11}
 
 
+def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> None:
+    softmax = tables.draw(cpu, "tuned-softmax")
+    assert list(softmax.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
+    # the quirks are of another network
+    assert set(softmax.shown["as released"]) == {"-"} and "-" not in set(tables.draw(cpu, "tuned").shown["as released"][:2])
+    longer = tables.draw(cpu, "longer")
+    assert list(longer.shown["method"]) == ["Oracle", "Val-only", "Train+Val", "ApproxGrad", "Penalty"]
+    curves = cpu.cell("denoising", "longer", "penalty")["curves"]
+    half = min(curves["iteration"], key=lambda one: abs(one - curves["iteration"][-1] / 2))
+    assert longer.numbers["50% of the budget"][4] == curves["test accuracy"]["mean"][curves["iteration"].index(half)]
+    assert list(longer.shown["against Penalty"] == "-") == [False, False, False, False, True]
+    where = tables.draw(cpu, "profile")
+    assert list(where.shown["network"]) == ["mnist", "mnist", "mnist-quarter", "mnist-quarter"]
+    assert set(where.shown["products"]) == {"87.5%"} and set(where.numbers["optimisers"]) == {0.0625}
+    assert "With mnist, mnist-quarter more than 10% lie outside" in where.markdown()
+
+
+def with_trials(inputs: sources.Sources, accuracies: dict[tuple[str, str], list[float]]) -> sources.Sources:
+    """The same results, with other accuracies of the trials of some cells."""
+    family = dict(inputs.cells["denoising"])
+    for parts, values in accuracies.items():
+        cell = family["-".join(parts)]
+        by_seed = {str(seed): value for seed, value in enumerate(values)}
+        family["-".join(parts)] = {**cell, "summary": {**cell["summary"], "by seed": by_seed}}
+    return dataclasses.replace(inputs, cells={**inputs.cells, "denoising": family})
+
+
+def test_what_to_believe_says_what_the_intervals_say(cpu: sources.Sources) -> None:
+    base = [90.0, 91.0, 92.0, 93.0, 94.0]
+    known = with_trials(
+        cpu,
+        {
+            ("mnist-25", "penalty"): base,
+            ("mnist-25", "oracle"): [one + 2 + 0.1 * number for number, one in enumerate(base)],
+            ("mnist-25", "val-only"): [one - 2 + 0.1 * number for number, one in enumerate(base)],
+            ("mnist-25", "train-val"): [one + (-1) ** number for number, one in enumerate(base)],
+        },
+    )
+    said = believed.margins(known)
+    line = next(line for line in said.splitlines() if line.startswith("- mnist-25"))
+    apart = stats.ttest_1samp([-2 - 0.1 * number for number in range(5)], 0.0)
+    half = apart.confidence_interval(0.95).high + 2.2
+    assert line == (
+        f"- mnist-25: Penalty is above Val-only (+1.80 ± {half:.2f}); not told apart from Train+Val"
+        f" (-0.20 ± {1.36:.2f}); below Oracle (-2.20 ± {half:.2f})."
+    )
+    whole = believed.believed(cpu)
+    for question in ("better than not learning", "cut budget", "equal comparison", "the iterate that", "quirks"):
+        assert question in whole
+    assert "diverged" not in whole and "None" not in whole and "nan" not in whole
+
+
 def test_a_profile_without_experiments_has_no_such_table(inputs: sources.Sources) -> None:
     less = {name: held for name, held in inputs.params["denoising"].items() if name != "experiments"}
-    without = dataclasses.replace(inputs, params={**inputs.params, "denoising": less})
+    without = dataclasses.replace(inputs, params={**inputs.params, "denoising": less}, measured={})
     assert tables.drawn(without) == list(tables.DRAWN) and list(drawn.drawings(without)) == []
 
 
