@@ -59,13 +59,13 @@ def budget(inputs: Sources) -> str:
 
 def tuning(inputs: Sources) -> str:
     """Which method is best after equal tuning."""
+    rivals = [method for method in has(inputs, "tuned") if method != "penalty"]
+    found = _against(inputs, "tuned", "penalty", rivals)
+    if not found:
+        return ""
     lines = ["**Which margins survive an equal comparison?**"]
-    for experiment in ("tuned", "tuned-softmax"):
-        rivals = [method for method in has(inputs, experiment) if method != "penalty"]
-        found = _against(inputs, experiment, "penalty", rivals)
-        if found:
-            lines.append(f"- {data(inputs, experiment)}: after the same search Penalty is {found}.")
-    return "\n".join(lines) if len(lines) > 1 else ""
+    lines.append(f"- {data(inputs, 'tuned')}: after the same search Penalty is {found}.")
+    return "\n".join(lines)
 
 
 def worth(inputs: Sources) -> str:

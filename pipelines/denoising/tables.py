@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipelines import comparison, published
@@ -36,21 +35,21 @@ def quirks(inputs: Sources) -> Table:
     return table(inputs, "quirks", "Each quirk alone", numbers, shown, notes)
 
 
-def tuned(inputs: Sources, experiment: str = "tuned", title: str = "Equal tuning") -> Table:
+def tuned(inputs: Sources) -> Table:
     """Methods after the same search, beside what they give as released."""
     numbers, shown = [], []
-    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, experiment) else []
-    plan = inputs.params["denoising"].get("search", {}).get(experiment, {})
-    for method in has(inputs, experiment):
-        row, read = accuracies(inputs, experiment, method)
-        apart = None if method == "penalty" else paired(inputs, (experiment, method), (experiment, "penalty"))
+    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, "tuned") else []
+    plan = inputs.params["denoising"].get("search", {}).get("tuned", {})
+    for method in has(inputs, "tuned"):
+        row, read = accuracies(inputs, "tuned", method)
+        apart = None if method == "penalty" else paired(inputs, ("tuned", method), ("tuned", "penalty"))
         before = inputs.accuracy("quirks", method) if method in untuned else None
         head = {"method": label(method)}
         numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
         shown.append(
             {
                 **head,
-                "chosen": ", ".join(f"{name} {value:g}" for name, value in _chosen(inputs, experiment, method).items()),
+                "chosen": ", ".join(f"{name} {value:g}" for name, value in _chosen(inputs, plan, method).items()),
                 "as released": plus_minus(before, 2) if before else "-",
                 **read,
                 "against Penalty": interval(apart, 2),
@@ -58,12 +57,12 @@ def tuned(inputs: Sources, experiment: str = "tuned", title: str = "Equal tuning
             }
         )
     notes = [
-        f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
+        f"On {data(inputs, 'tuned')}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
         " trials of other seeds, and took the one with the best accuracy on the selection split, which is in neither cost."
         " As released: the cell of the same name among the quirks."
         " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
     ]
-    return table(inputs, experiment, title, numbers, shown, notes)
+    return table(inputs, "tuned", "Equal tuning", numbers, shown, notes)
 
 
 def controls(inputs: Sources) -> Table:
@@ -127,7 +126,6 @@ def lower_steps(inputs: Sources) -> Table:
 DRAWN: dict[str, Callable[[Sources], Table]] = {
     "quirks": quirks,
     "tuned": tuned,
-    "tuned-softmax": partial(tuned, experiment="tuned-softmax", title="Equal tuning, softmax regression"),
     "longer": budgets.longer,
     "profile": budgets.profile,
     "controls": controls,
@@ -154,9 +152,8 @@ def _chance(shown: list[dict[str, Any]]) -> str:
     return f"{len(told)} of {len(tested)} effects are told from none; were there none, {chance:.1f} would be by chance."
 
 
-def _chosen(inputs: Sources, experiment: str, method: str) -> dict[str, float]:
+def _chosen(inputs: Sources, plan: Mapping[str, Any], method: str) -> dict[str, float]:
     """The settings of a tuned cell that its search chose."""
-    plan = inputs.params["denoising"].get("search", {}).get(experiment, {})
-    settings = inputs.params["denoising"]["cells"][experiment][method]["settings"]
+    settings = inputs.params["denoising"]["cells"]["tuned"][method]["settings"]
     names = [plan.get("means", {}).get(name, {method: name}).get(method) for name in plan.get("space", {})]
     return {name: settings[name] for name in names if name in settings}
