@@ -51,11 +51,17 @@ class Recipe:
         return params, RecipeState(inner, state.updates + 1)
 
 
-def with_recipe(rule: Optimizer, recipe: Mapping[str, Any] | None) -> Optimizer:
+def with_recipe(rule: Optimizer, recipe: Mapping[str, Any] | None, epoch: int) -> Optimizer:
     """The optimiser with a recipe {weight_decay, boundaries, factor}, each of which may be left out; itself for None.
 
-    Raises: TypeError for another key.
+    Args: epoch: updates in one, for `after_epochs` in the place of `boundaries`.
+    Raises: TypeError for another key, and for both of these.
     """
     if recipe is None:
         return rule
-    return Recipe(rule, **{**recipe, "boundaries": tuple(recipe.get("boundaries", ()))})
+    given = dict(recipe)
+    epochs = given.pop("after_epochs", None)
+    if epochs is not None and "boundaries" in given:
+        raise TypeError("give either boundaries or after_epochs")
+    given["boundaries"] = tuple(given.get("boundaries", ()) if epochs is None else (epoch * number for number in epochs))
+    return Recipe(rule, **given)

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from core.draws import Draws
 from pipelines.datasets.corruption import generator
+from pipelines.denoising.cells import AUGMENTED
 from pipelines.denoising.problem import Batch
 
-AUGMENTED = {"affine": "pipelines.denoising.augmentation", "crop": "pipelines.denoising.augmentation"}
-"""Augmentations, and the module that makes each: loaded by the cells that name one."""
 Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
 
 

@@ -20,11 +20,11 @@ from pipelines.datasets.corruption import generator
 from pipelines.datasets.prepared import folder_of
 from pipelines.denoising import data as tensors
 from pipelines.denoising import forms
-from pipelines.denoising.cells import data_of
+from pipelines.denoising.cells import AUGMENTED, data_of
 from pipelines.denoising.optimizing import OPTIMIZERS, with_recipe
 from pipelines.denoising.pixels import PIXELS
 from pipelines.denoising.problem import importances, training, unconstrained, weighted_training
-from pipelines.denoising.randomness import AUGMENTED, Randomness, augmentation
+from pipelines.denoising.randomness import Randomness, augmentation
 from pipelines.denoising.retraining import recorded_weights
 from pipelines.denoising.weighting import RULES, weighted_by_rule
 from pipelines.errors import UserError
@@ -64,7 +64,8 @@ class Run:
         renormalise: true for importances of mean one half after every epoch; for the form "importances" alone.
         moments: Adam's moments of the importances by "position" in the minibatch or by "example"; the solver's optimiser.
         lower_optimizer, upper_optimizer: a key of `pipelines.denoising.optimizing.OPTIMIZERS`, the solver's own.
-        lower_recipe, upper_recipe: {weight_decay, boundaries, factor} of that optimiser (`optimizing.Recipe`).
+        lower_recipe, upper_recipe: {weight_decay, boundaries or after_epochs, factor} of that optimiser
+            (`optimizing.with_recipe`).
         draws: "roles" for minibatches of their own for each role of a stochastic solver, "shared" for the epoch's pair.
         history: true to record the importances at every evaluation, not the last alone.
         weights_of: [part, part] of the bilevel cell whose recorded importances plain training takes as weights; with
@@ -97,7 +98,7 @@ class Run:
         self.groups = [[index] for index in range(len(self.seeds))]
         self.bilevel = self.settings["solver"] != "single-level"
         self._ready: dict[int, Prepared] = {}
-        if ("iterations" in self.settings) == ("epochs" in self.settings):
+        if len([key for key in ("epochs", "iterations") if self.settings.get(key) is not None]) != 1:
             raise UserError(f"{self._place('epochs')}: give either epochs or iterations")
         self.iterations: int = self.settings.get("iterations") or self._trial(0).count * self.settings["epochs"]
         self.record_at = evenly(self.iterations, self.settings["evaluations"])
@@ -176,7 +177,14 @@ class Run:
         if index not in self._ready:
             self._ready.clear()  # one trial's data at a time
             data = self.source.trial(index, self.settings["use"], self.device)
-            options = {key: self._optimizer(key) for key in ("lower_optimizer", "upper_optimizer") if key in self.settings}
+            count = len(data.train.labels) // self.settings["batch"]
+            if count < 1:
+                what = f"{len(data.train.labels)} examples to train on make no minibatch"
+                raise UserError(f"{self._place('batch')} is {self.settings['batch']}: {what}")
+            options = {
+                f"{level}_optimizer": self._optimizer(level, count) for level in ("lower", "upper")
+                if f"{level}_optimizer" in self.settings
+            }  # fmt: skip
             if self.bilevel and "moments" in self.settings:
                 options["upper_optimizer"] = SparseAdam(self.settings["moments"], self.settings["batch"])
             chosen = {**self.settings["settings"], **options}
@@ -185,10 +193,6 @@ class Run:
             if self.bilevel and "pretrain" in self.settings:
                 step_size = self.settings["pretrain"]["step_size"]
                 pretraining = solvers.make("single-level", training(self.network), lower_step_size=step_size)
-            count = len(data.train.labels) // self.settings["batch"]
-            if count < 1:
-                what = f"{len(data.train.labels)} examples to train on make no minibatch"
-                raise UserError(f"{self._place('batch')} is {self.settings['batch']}: {what}")
             self._ready[index] = Prepared(data, solver, pretraining, count)
         return self._ready[index]
 
@@ -203,11 +207,12 @@ class Run:
             return weighted_by_rule(self.network, rule, float((data.train.labels == 1).float().mean()))
         return training(self.network)
 
-    def _optimizer(self, key: str) -> Any:
-        """The optimiser that a setting names, with its recipe."""
-        rule = self._chosen(key, OPTIMIZERS, OPTIMIZERS.__getitem__)
-        recipe = key.replace("optimizer", "recipe")
-        return self._valid(recipe, lambda: with_recipe(rule, self.settings.get(recipe)))
+    def _optimizer(self, level: str, count: int) -> Any:
+        """The optimiser that the cell names for a level, with its recipe; `count` minibatches are an epoch."""
+        rule = self._chosen(f"{level}_optimizer", OPTIMIZERS, OPTIMIZERS.__getitem__)
+        updates = count * (self.settings["settings"].get("lower_steps", 1) if level == "lower" else 1)
+        recipe = self.settings.get(f"{level}_recipe")
+        return self._valid(f"{level}_recipe", lambda: with_recipe(rule, recipe, updates))
 
     def _place(self, key: str) -> str:
         return f"{params_path('denoising')}: {'.'.join((self.cell.profile, 'cells', *self.cell.parts, key))}"

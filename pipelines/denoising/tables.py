@@ -21,6 +21,7 @@ NAMED = {
     "not-renormalised": "importances are not renormalised after an epoch",
     "importances-probability": "importances start as the pre-trained network's probability of the label, not as 0.6 or 0.4",
     "importances-equal": "importances start equal: pre-training says nothing of labels",
+    "dropout": "the network is trained with its dropout layers",
     "test-power-2": "the tolerance test is on norms, not on squared norms",
     "multiplier-gamma-old": "the multiplier moves by the penalty weight before it is raised, not after",
     "step-sizes-kept": "step sizes do not fall when the tolerance is met",

@@ -127,7 +127,8 @@ def test_the_shortcut_of_a_residual_network_takes_every_second_pixel() -> None:
     network = resnet(8, (3, 8, 8))
     parameters = initial(network, dtype=torch.float64)
     block = network.module.blocks[1]  # type: ignore[union-attr,index]
-    own = {name.removeprefix("blocks.1."): torch.zeros_like(leaf) for name, leaf in parameters.items() if "blocks.1." in name}
+    names = [name for name in parameters if name.startswith("blocks.1.")]
+    own = {name.removeprefix("blocks.1."): torch.zeros_like(parameters[name]) for name in names}
     x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = functional_call(block, own, (x,))
     wanted = torch.zeros(2, 32, 4, 4, dtype=torch.float64)
