@@ -1,6 +1,6 @@
 """Gather what there is to know of a family's prepared data: `python -m pipelines.facts <family> <profile>`.
 
-Reads index.json of every data set in the profile's list, and of few-shot data the training images. Writes
+Reads index.json of every data set of the profile's cells, and of few-shot data the training images. Writes
 results/<profile>/<family>/data.json: sizes, classes, rates, settings, fingerprints, and a contact sheet of few-shot
 data. It is what tables, figures and pages draw data from, so that they need no data file.
 """
@@ -28,7 +28,7 @@ def names(family: str, profile: str) -> list[str]:
     """The data sets that a profile prepares for a family; raises UserError where its params.yaml does not say."""
     params, path = preparing.params(family)
     try:
-        found: list[str] = params[profile]["data"]
+        found = preparing.data_sets(params[profile])
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} must hold {profile}.data, a list of names (it may be empty)") from error
     return found

@@ -135,24 +135,32 @@ def synthetic() -> dict[str, Any]:
     return stages
 
 
-def preparation(family: str, profile: str) -> dict[str, Any]:
-    """Preparation of a family's data in a profile, and the stage that gathers its facts."""
+def preparation(family: str, profile: str, apart: bool = False) -> dict[str, Any]:
+    """Preparation of a family's data in a profile, and the stage that gathers its facts.
+
+    Args: apart: a stage for each source, where there are several, so that a data set needs no other's files.
+    """
     block = preparing.params(family)[0][profile]
-    prepare = f"pipelines.{family}.prepare"
-    names = sorted({block["prepared"][data]["source"] for data in block["data"]})
-    sources = [module_of(name) for name in names]
-    raw = [f"data/raw/{name}/{file.name}" for name in names if name in DATA_SETS for file in DATA_SETS[name].files]
+    names = preparing.data_sets(block)
+    of_source: dict[str, list[str]] = {}
+    for name in names:
+        of_source.setdefault(block["prepared"][name]["source"], []).append(name)
     folder = folder_of(profile, "${item.data}", family).as_posix()
-    files = [*importlib.import_module(prepare).FILES, preparing.INDEX_FILE]
+    files = [*importlib.import_module(f"pipelines.{family}.prepare").FILES, preparing.INDEX_FILE]
     read = ["index.json", "train.npz"] if family == "few_shot" else ["index.json"]
     stages: dict[str, Any] = {}
-    if block["data"]:  # DVC knows no empty matrix
-        stages[f"corrupt_{profile}"] = {
+    groups = [([one], of_source[one], f"_{one}") for one in of_source] if apart and len(of_source) > 1 else []
+    for sources, members, ending in groups or [(sorted(of_source), names, "")]:
+        if not members:  # DVC knows no empty matrix
+            continue
+        raw = [f"data/raw/{one}/{file.name}" for one in sources if one in DATA_SETS for file in DATA_SETS[one].files]
+        readers = [module_of(one) for one in sources]
+        stages[f"corrupt_{profile}{ending}"] = {
             "desc": f"prepare data for {family}",
-            "matrix": {"data": f"${{{profile}.data}}"},
+            "matrix": {"data": f"${{{profile}.data}}" if members == block["data"] else members},
             "wdir": WDIR,
             "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
-            "deps": [*closure("pipelines.corrupt", prepare, *sources), *raw],
+            "deps": [*closure("pipelines.corrupt", f"pipelines.{family}.prepare", *readers), *raw],
             "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
             "outs": [f"{folder}/{name}" for name in files],
         }
@@ -162,7 +170,7 @@ def preparation(family: str, profile: str) -> dict[str, Any]:
         "cmd": f"python -m pipelines.facts {family} {profile}",
         "deps": [
             *closure("pipelines.facts"),
-            *(f"{folder_of(profile, data, family).as_posix()}/{name}" for data in block["data"] for name in read),
+            *(f"{folder_of(profile, data, family).as_posix()}/{name}" for data in names for name in read),
         ],
         "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.data"]}],
         "outs": in_git(f"results/{profile}/{family}/data.json"),
@@ -183,7 +191,7 @@ def denoising() -> dict[str, Any]:
         block = settings.profile_params(family, profile)
         over = {"data": f"${{{profile}.data}}"}
         folder = f"data/prepared/{profile}/${{item.data}}"
-        stages.update(preparation(family, profile))
+        stages.update(preparation(family, profile, apart=True))
         for method in block["methods"]:
             cell = block["cells"][block["data"][0]][method]
             modules = sorted({name for data in block["data"] for name in modules_of(block["cells"][data][method])})
@@ -206,9 +214,11 @@ def denoising() -> dict[str, Any]:
 
 
 def modules_of(cell: Mapping[str, Any]) -> list[str]:
-    """The modules that a denoising cell loads by name: its solver, the one of its pre-training, and its network."""
+    """The modules that a denoising cell loads by name: its solver, the one of its pre-training, its network, and what
+    augments its images."""
     solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
-    return sorted({solver, "core.solvers.single_level", registry.module_of(cell["network"])})
+    augmented = {denoised.AUGMENTED[cell["augment"]]} if "augment" in cell else set()
+    return sorted({solver, "core.solvers.single_level", registry.module_of(cell["network"]), *augmented})
 
 
 def experiments(profile: str, block: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Convolutional classifiers of the denoising experiments (Mehra & Hamm, 2021, supplement E.2).
 
 Dropout layers of the paper are left out: in the authors' code they are never active (Keras's learning phase is never
-fed), and the published numbers were made without them.
+fed), and the published numbers were made without them. `core.networks.dropout` puts them in.
 """
 
 from __future__ import annotations
@@ -48,10 +48,14 @@ class Network:
 
     def logits(self, parameters: Parameters, images: Tensor) -> Tensor:
         """Class scores [B, classes] of images [B, channels, height, width]; raises ValueError for another shape."""
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"images are {tuple(images.shape[1:])}, the network takes {self.image_shape}")
+        self.check(images)
         scores: Tensor = functional_call(self.module, parameters, (images,))
         return scores
+
+    def check(self, images: Tensor) -> None:
+        """Raises ValueError for images [B, ...] of another shape than the network takes."""
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"images are {tuple(images.shape[1:])}, the network takes {self.image_shape}")
 
 
 def _network(build: Callable[[], nn.Module], image_shape: tuple[int, int, int]) -> Network:

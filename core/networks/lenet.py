@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.networks.classifiers import Network, Parameters
 
@@ -27,6 +27,21 @@ class LeNet(Network):
                 nn.init.trunc_normal_(start, 0.0, DEVIATION, -2 * DEVIATION, 2 * DEVIATION, generator=generator)
             parameters[name] = start
         return parameters
+
+
+@dataclass(frozen=True)
+class Classes(LeNet):
+    """The same with a score for each class, of which the first is 0: cross entropy is then the logistic loss."""
+
+    def logits(self, parameters: Parameters, images: Tensor) -> Tensor:
+        """Class scores [B, 2]."""
+        score = super().logits(parameters, images)
+        return torch.cat([torch.zeros_like(score), score], dim=1)
+
+
+def lenet_classes() -> Network:
+    """`lenet` with two class scores [B, 2]."""
+    return Classes(lenet().module, (1, 28, 28))
 
 
 def lenet() -> Network:

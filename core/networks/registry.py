@@ -19,6 +19,8 @@ MODULES = {
     "softmax-digits": "dense",
     "digits-dense": "dense",
     "lenet": "lenet",
+    "lenet-classes": "lenet",
+    "resnet-32": "resnet",
     "wrn-28-10": "wide_resnet",
 }
 """A network's name, and the module of this folder with a function of that name (underscores for dashes) that makes it."""

@@ -29,7 +29,7 @@ class Prepared(NamedTuple):
     """What a denoising run may see. Trial i trains on `noisy_labels[i]` and on no other row of it.
 
     Attributes:
-        train_images: uint8 [n, height, width]; values 0..255 (MNIST) or 0..16 (digits).
+        train_images: uint8 [n, height, width], in colour [n, 3, height, width]; values 0..255, of the digits 0..16.
         noisy_labels: uint8 [seeds, n], one row per seed.
         seeds: int64 [seeds], the seed each row was drawn with.
         validation_images, validation_labels: clean, what f is computed on; uint8.

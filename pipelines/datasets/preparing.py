@@ -29,6 +29,17 @@ INDEX_FILE = "index.json"
 Arrays = Mapping[str, NDArray[Any]]
 
 
+def data_sets(block: Mapping[str, Any]) -> list[str]:
+    """The data sets that a profile's cells use: those of `data`, then those that the variants of its experiments name.
+
+    Raises: KeyError or TypeError for a block that does not say.
+    """
+    found = dict.fromkeys(block["data"])
+    for name, variants in block.get("experiments", {}).items():
+        found |= dict.fromkeys(block["cells"][name][variant]["data"] for variant in variants)
+    return list(found)
+
+
 class Made(NamedTuple):
     """A preparation in memory.
 

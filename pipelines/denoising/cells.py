@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.settings import Cell
+from pipelines.settings import Cell, profile_params
+
+AUGMENTED = {"affine": "pipelines.denoising.augmentation", "crop": "pipelines.denoising.augmentation"}
+"""What a cell may name as its `augment`, and the module that makes it: torchvision is loaded by those cells alone."""
 
 
 def table(block: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -44,4 +47,7 @@ def stage_of(profile: str, experiment: str, variant: str, settings: Mapping[str,
     # what trains with another cell's importances waits for it: another kind of stage
     kind = "train" if from_of(settings) is None else "retrain"
     group = settings["solver"] if kind == "train" else variant
+    others = profile_params("denoising", profile)["cells"][experiment].values()
+    if kind == "train" and len({one["data"] for one in others}) > 1:
+        group = f"{group}-{settings['data']}"  # a variant needs its own data, not those of all
     return f"{kind}_{profile}_{experiment}_{group}@{variant}"

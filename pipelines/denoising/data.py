@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +13,13 @@ from torch import Tensor
 from core.draws import Draws
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.prepared import Prepared, load_oracle_mask, load_training
+from pipelines.denoising.pixels import unit
 from pipelines.denoising.problem import Batch
 from pipelines.errors import UserError
 
-SCALES = {(28, 28): 255.0, (8, 8): 16.0}  # the largest grey value of MNIST and of scikit-learn's digits
-
 
 class Split(NamedTuple):
-    """Images [n, 1, H, W] in [0, 1] and labels [n]."""
+    """Images [n, C, H, W], in [0, 1] where the cell does not ask for other `pixels`, and labels [n]."""
 
     images: Tensor
     labels: Tensor
@@ -41,6 +40,8 @@ class Source(NamedTuple):
     prepared: Prepared
     clean: np.ndarray | None
     """[trials, n], True where a label is right; loaded for the Oracle alone."""
+    pixels: Callable[[Tensor], Tensor] = unit
+    """How bytes become what the network takes."""
 
     def trial(self, index: int, use: str, device: torch.device) -> Data:
         """The data of trial `index`.
@@ -49,8 +50,8 @@ class Source(NamedTuple):
             "validation" (validation alone) or "both" (noisy and validation).
         """
         prepared = self.prepared
-        train = _split(prepared.train_images, prepared.noisy_labels[index], device)
-        validation = _split(prepared.validation_images, prepared.validation_labels, device)
+        train = self._split(prepared.train_images, prepared.noisy_labels[index], device)
+        validation = self._split(prepared.validation_images, prepared.validation_labels, device)
         if use == "oracle":
             if self.clean is None:
                 raise UserError("the Oracle needs oracle.npz, which was not loaded")
@@ -60,13 +61,21 @@ class Source(NamedTuple):
             train = validation
         elif use == "both":
             train = _joined(train, validation)
-        selection = _split(prepared.selection_images, prepared.selection_labels, device)
-        return Data(train, validation, selection, _images(prepared.test_images, device))
+        selection = self._split(prepared.selection_images, prepared.selection_labels, device)
+        return Data(train, validation, selection, self._images(prepared.test_images, device))
+
+    def _split(self, images: np.ndarray, labels: np.ndarray, device: torch.device) -> Split:
+        return Split(self._images(images, device), torch.from_numpy(labels.astype(np.int64)).to(device))
+
+    def _images(self, images: np.ndarray, device: torch.device) -> Tensor:
+        # grey images have no axis for the channel
+        channels = images[:, None] if images.ndim == 3 else images
+        return self.pixels(torch.from_numpy(channels).to(device, torch.float32))
 
 
-def load(folder: Path, use: str) -> Source:
+def load(folder: Path, use: str, pixels: Callable[[Tensor], Tensor] = unit) -> Source:
     """Read a prepared folder; opens train.npz, and for the Oracle oracle.npz, never the sealed labels."""
-    return Source(load_training(folder), load_oracle_mask(folder) if use == "oracle" else None)
+    return Source(load_training(folder), load_oracle_mask(folder) if use == "oracle" else None, pixels)
 
 
 def epoch(data: Data, size: int, seed: int, number: int) -> Iterator[Batch]:
@@ -108,15 +117,6 @@ def by_role(data: Data, batch: Batch, draws: Mapping[str, int], seed: int, itera
         return Batch(data.train.images[index], data.train.labels[index], index, *clean)
 
     return Draws(upper=batch, lower=drawn(draws.get("lower", 0)), hessian=drawn(draws.get("hessian", 0)), cross=batch)
-
-
-def _split(images: np.ndarray, labels: np.ndarray, device: torch.device) -> Split:
-    return Split(_images(images, device), torch.from_numpy(labels.astype(np.int64)).to(device))
-
-
-def _images(images: np.ndarray, device: torch.device) -> Tensor:
-    scaled = torch.from_numpy(images).to(device, torch.float32) / SCALES[images.shape[1:]]
-    return scaled[:, None]
 
 
 def _joined(first: Split, second: Split) -> Split:

@@ -29,7 +29,8 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
     """{"trials": [{"last", "selected", "best on test", "importances"}], "summary", "curves"}; accuracies in percent.
 
     "selected" is the iterate with the best accuracy on the selection split (the earliest of equals), "best on test" what
-    picking on the test set would have shown: no result, a measure of optimism. Where a cell records its importances all
+    picking on the test set would have shown: no result, a measure of optimism. Without a wrong label there is no word on
+    importances. Where a cell records its importances all
     along, {"learned"} says what they do (`learned`), and which examples end up least trusted (`least_trusted`).
     """
     folder = folder_of(cell.profile, data_of(cell))
@@ -52,7 +53,7 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
                 PADDED: significant(accuracy * len(sealed.test_labels) / full),
                 "iteration": one["curve"]["iteration"][at],
             }
-        if "importances" in one:
+        if "importances" in one and (noisy[index] != sealed.train_labels).any():  # else there is nothing to tell apart
             weights = unpack(one["importances"])[-1] / 255.0
             trial["importances"] = told_apart(weights, clean=noisy[index] == sealed.train_labels)
         trials.append(trial)
@@ -70,7 +71,7 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
     if record["trials"]:
         summary["oracle calls"] = record["trials"][0].get("oracle_calls", {})  # the same for all trials
     measured = {"trials": trials, "summary": summary, "curves": _curves(record, test_curves)}
-    if cell.settings.get("history") and finished:
+    if cell.settings.get("history") and finished and (noisy[0] != sealed.train_labels).any():
         whole = [index for index, one in enumerate(record["trials"]) if one["status"] == "finished"]
         clean = [noisy[index] == sealed.train_labels for index in whole]
         histories = [unpack(record["trials"][index]["importances"]) / 255.0 for index in whole]

@@ -37,7 +37,7 @@ COMMAND = "torchrun --nproc-per-node <workers> -m pipelines.denoising.parallel <
 class Shared(denoising.Run):
     """The trials of a cell, whose network is run by all workers together.
 
-    Raises: UserError where the workers do not divide a minibatch.
+    Raises: UserError where the workers do not divide a minibatch, or the cell asks for dropout.
     """
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
@@ -46,6 +46,8 @@ class Shared(denoising.Run):
             place = ".".join((cell.profile, "cells", *cell.parts, "batch"))
             where = f"{params_path('denoising')}: {place}"
             raise UserError(f"{workers()} workers do not divide a minibatch of {batch} ({where})")
+        if cell.settings.get("dropout"):
+            raise UserError(f"{' '.join(cell.parts)} trains with dropout, whose masks are of a whole minibatch: one process")
         super().__init__(cell, device)
 
     def fingerprints(self) -> dict[str, str]:

@@ -3,7 +3,8 @@
     f(u, v) = mean cross entropy of a clean validation minibatch
     g(u, v) = sum_i u'_i l_i / sum_i u'_i over a noisy training minibatch,  u' = (tanh u + 1) / 2
 
-The methods that reweight without this pose it in their own form (`FORMS`); the data and f are the same.
+The methods that reweight without this pose it in their own form (`FORMS`, and those of `pipelines.denoising.forms`); the
+data and f are the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from core import Bilevel
 from core.networks import weight_net
 from core.networks.classifiers import Network, Parameters
+from core.networks.dropout import WithDropout
 from core.trees import Tree
 
 
@@ -28,6 +30,7 @@ class Batch(NamedTuple):
         images [B, C, H, W], labels [B]: from the training set, labels partly wrong.
         index [B]: which entries of u are these examples' importances.
         clean_images [C, ...], clean_labels: from the validation set.
+        draw: int64 scalar that dropout and random weights follow from, () where nothing is drawn.
     """
 
     images: Tensor
@@ -35,6 +38,25 @@ class Batch(NamedTuple):
     index: Tensor
     clean_images: Tensor
     clean_labels: Tensor
+    draw: Tensor | tuple[()] = ()
+
+
+def scores(network: Network, v: Parameters, batch: Batch, clean: bool = False) -> Tensor:
+    """Class scores [B, classes] of the minibatch of g, or of f; with dropout where the network has it."""
+    images = batch.clean_images if clean else batch.images
+    if isinstance(network, WithDropout) and isinstance(batch.draw, Tensor):
+        return network.dropped_logits(v, images, batch.draw, int(clean))
+    return network.logits(v, images)
+
+
+def losses_of(network: Network, v: Parameters, batch: Batch) -> Tensor:
+    """Cross entropy of each example of the minibatch of g, [B]."""
+    return F.cross_entropy(scores(network, v, batch), batch.labels, reduction="none")
+
+
+def clean_loss(network: Network, v: Parameters, batch: Batch) -> Tensor:
+    """f: mean cross entropy of the minibatch from the validation set."""
+    return F.cross_entropy(scores(network, v, batch, clean=True), batch.clean_labels)
 
 
 def importances(u: Tensor) -> Tensor:
@@ -51,11 +73,11 @@ def denoising(network: Network) -> Bilevel:
     """The problem for one network; u [n] are all training examples' importances, v the network's parameters."""
 
     def upper(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
-        return F.cross_entropy(network.logits(v, batch.clean_images), batch.clean_labels)
+        return clean_loss(network, v, batch)
 
     def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
         weights = importances(u[batch.index])
-        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        losses = losses_of(network, v, batch)
         return (weights * losses).sum() / weights.sum()
 
     return Bilevel(upper, lower, visited=lambda batch: batch.index)
@@ -65,7 +87,7 @@ def training(network: Network) -> Bilevel:
     """Plain training of the same network: g is the mean cross entropy, and u is not used (give it any tensor)."""
 
     def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
-        return F.cross_entropy(network.logits(v, batch.images), batch.labels)
+        return F.cross_entropy(scores(network, v, batch), batch.labels)
 
     return Bilevel(lower, lower)
 
@@ -74,7 +96,7 @@ def weighted_training(network: Network) -> Bilevel:
     """Training with fixed weights: g = sum_i u_i l_i / sum_i u_i, with u [n] the weights themselves, in [0, 1]."""
 
     def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
-        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        losses = losses_of(network, v, batch)
         weights = u[batch.index]
         # a minibatch of zeros has no gradient
         return (weights * losses).sum() / weights.sum().clamp(min=1e-12)
@@ -86,7 +108,7 @@ def reweighting(network: Network) -> Bilevel:
     """The form of learning to reweight: g = sum_i u_i l_i is linear in u [n], and f as in `denoising`."""
 
     def lower(u: Tensor, v: Parameters, batch: Batch) -> Tensor:
-        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        losses = losses_of(network, v, batch)
         return (u[batch.index] * losses).sum()
 
     return Bilevel(denoising(network).upper, lower, visited=lambda batch: batch.index)
@@ -97,7 +119,7 @@ def weighing_by_loss(network: Network) -> Bilevel:
     `denoising`."""
 
     def lower(u: Parameters, v: Parameters, batch: Batch) -> Tensor:
-        losses = F.cross_entropy(network.logits(v, batch.images), batch.labels, reduction="none")
+        losses = losses_of(network, v, batch)
         return weight_net.weighted_mean(u, losses)
 
     return Bilevel(denoising(network).upper, lower)

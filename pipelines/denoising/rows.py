@@ -24,6 +24,7 @@ NAMED = {
     "multiplier-gamma-old": "the multiplier moves by the penalty weight before it is raised, not after",
     "step-sizes-kept": "step sizes do not fall when the tolerance is met",
     "lower-step-size-tenth": "the lower step size is a tenth",
+    "dropout": "the network is trained with its dropout layers",
     "one-step": "one lower step and one solver step in an upper iteration",
     "described": "all that the text says where the code does otherwise",
     "retrained": "a new network, trained with the learned importances as weights",

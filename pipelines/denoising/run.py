@@ -11,26 +11,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core import solvers
-from core.networks import registry
+from core import Bilevel, solvers
+from core.networks import dropout, registry
 from core.networks.classifiers import Network, Parameters
-from core.optimizers import Adam, GradientDescent, Momentum, SparseAdam
+from core.optimizers import SparseAdam
 from core.products import counting
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.prepared import folder_of
 from pipelines.denoising import data as tensors
-from pipelines.denoising.cells import data_of, from_of
-from pipelines.denoising.problem import FORMS, importances, training, unconstrained, weighted_training
+from pipelines.denoising import forms
+from pipelines.denoising.cells import AUGMENTED, data_of
+from pipelines.denoising.optimizing import OPTIMIZERS, with_recipe
+from pipelines.denoising.pixels import PIXELS
+from pipelines.denoising.problem import importances, training, unconstrained, weighted_training
+from pipelines.denoising.randomness import Randomness, augmentation
+from pipelines.denoising.retraining import recorded_weights
+from pipelines.denoising.weighting import RULES, weighted_by_rule
 from pipelines.errors import UserError
 from pipelines.observations import Observation, evenly
-from pipelines.records import cell_folder, read_json, sha256_of, sha256_of_file, unpack
+from pipelines.records import sha256_of, sha256_of_file
 from pipelines.settings import Cell, params_path
 from pipelines.solving import solver_of
 
 EVALUATED_AT_ONCE = 500  # images in one forward pass of an evaluation
-OPTIMIZERS = {"adam": Adam(), "momentum": Momentum(), "gradient-descent": GradientDescent()}
-"""What a cell's `lower_optimizer` may be."""
-
 
 class Prepared(NamedTuple):
     """One trial, ready to go: its data and its solver."""
@@ -47,31 +50,57 @@ class Run:
     """The trials of one denoising cell; the protocol is `pipelines.train.Run`.
 
     Settings of a cell (pipelines/denoising/params.yaml): `solver`, `preset`, `settings` (the solver's), `use` (which
-    data it trains on), `network`, `batch`, `epochs`, `evaluations`; for bilevel solvers `pretrain` {epochs, step_size}
-    on the validation split, `importances` {agree, disagree} or "probability", `renormalise`, `moments`. May be left out:
+    data it trains on), `network`, `batch`, `epochs` or `iterations`, `evaluations`. May be left out:
 
         data: the prepared data set, where it is not the first part of the cell's name.
-        form: how the problem is posed (`pipelines.denoising.problem.FORMS`), "importances".
-        lower_optimizer: a key of `OPTIMIZERS`, the solver's own.
+        pixels: what becomes of the bytes of an image (`pipelines.denoising.pixels.PIXELS`), "unit".
+        augment: of the minibatches, not in pre-training (`pipelines.denoising.augmentation`), none.
+        dropout: true to train with the dropout layers of the paper's networks (`core.networks.dropout`).
+        form, form_settings: how the problem is posed (`pipelines.denoising.forms.MAKERS`), "importances", and what that
+            form takes.
+        pretrain: {epochs, step_size} on the validation split, for bilevel solvers; none.
+        importances: at the start, {agree, disagree} by the pre-trained network's agreement with a label, or "probability";
+            one half each.
+        renormalise: true for importances of mean one half after every epoch; for the form "importances" alone.
+        moments: Adam's moments of the importances by "position" in the minibatch or by "example"; the solver's optimiser.
+        lower_optimizer, upper_optimizer: a key of `pipelines.denoising.optimizing.OPTIMIZERS`, the solver's own.
+        lower_recipe, upper_recipe: {weight_decay, boundaries or after_epochs, factor} of that optimiser
+            (`optimizing.with_recipe`).
         draws: "roles" for minibatches of their own for each role of a stochastic solver, "shared" for the epoch's pair.
         history: true to record the importances at every evaluation, not the last alone.
         weights_of: [part, part] of the bilevel cell whose recorded importances plain training takes as weights; with
-            `use: both` validation examples have weight one.
+            `use: both` validation examples have weight one. keep_above: weight one above this importance, zero below.
+        weighting: weights of plain training by a rule (`pipelines.denoising.weighting.RULES`).
+
+    Raises: UserError, naming the place and what there is, for a setting that does not exist or has no meaning.
     """
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
         self.cell, self.device = cell, device
         self.settings: Mapping[str, Any] = cell.settings
         self.folder: Path = folder_of(cell.profile, data_of(cell))
-        self.source = tensors.load(self.folder, self.settings["use"])
+        pixels = self._chosen("pixels", PIXELS, PIXELS.__getitem__, "unit")
+        self.source = tensors.load(self.folder, self.settings["use"], pixels)
         self.network: Network = self._chosen("network", registry.MODULES, registry.make)
-        self.form = self._chosen("form", FORMS, FORMS.__getitem__, "importances")
+        if self.settings.get("dropout"):
+            self.network = self._valid("dropout", lambda: dropout.with_dropout(self.settings["network"], self.network))
+        options = self.settings.get("form_settings", {})
+        made = self._chosen("form", forms.MAKERS, forms.MAKERS.__getitem__, "importances")
+        self.form: forms.Form = self._valid("form_settings", lambda: made(**options))
+        if self.settings.get("renormalise") and self.settings.get("form", "importances") != "importances":
+            raise UserError(f"{self._place('renormalise')} is true; it is for the form importances alone")
+        self.randomness = Randomness(
+            self._chosen("augment", AUGMENTED, augmentation) if "augment" in self.settings else None,
+            bool(self.settings.get("dropout")) or "weighting" in self.settings,
+        )
         self.seeds = [int(seed) for seed in self.source.prepared.seeds]
-        self.weights = self._recorded_weights()
+        self.weights = recorded_weights(cell, self.seeds)
         self.groups = [[index] for index in range(len(self.seeds))]
         self.bilevel = self.settings["solver"] != "single-level"
         self._ready: dict[int, Prepared] = {}
-        self.iterations = self._trial(0).count * self.settings["epochs"]
+        if len([key for key in ("epochs", "iterations") if self.settings.get(key) is not None]) != 1:
+            raise UserError(f"{self._place('epochs')}: give either epochs or iterations")
+        self.iterations: int = self.settings.get("iterations") or self._trial(0).count * self.settings["epochs"]
         self.record_at = evenly(self.iterations, self.settings["evaluations"])
         self.labels = [{"seed": seed} for seed in self.seeds]
 
@@ -139,55 +168,75 @@ class Run:
         with counting() as counts:
             ready.solver.step(ready.solver.init(u, v), batch)
         calls = {kind: number * iterations for kind, number in counts.items()}
-        if self.bilevel:
-            pretrain = self.settings["pretrain"]
-            calls["gradients_f"] += pretrain["epochs"] * (len(ready.data.validation.labels) // self.settings["batch"])
+        if ready.pretraining is not None:
+            epochs: int = self.settings["pretrain"]["epochs"]
+            calls["gradients_f"] += epochs * (len(ready.data.validation.labels) // self.settings["batch"])
         return calls
 
     def _trial(self, index: int) -> Prepared:
         if index not in self._ready:
             self._ready.clear()  # one trial's data at a time
             data = self.source.trial(index, self.settings["use"], self.device)
-            plain = training if self.weights is None else weighted_training
-            problem = (self.form.problem if self.bilevel else plain)(self.network)
-            extra: dict[str, Any] = {}
+            count = len(data.train.labels) // self.settings["batch"]
+            if count < 1:
+                what = f"{len(data.train.labels)} examples to train on make no minibatch"
+                raise UserError(f"{self._place('batch')} is {self.settings['batch']}: {what}")
+            options = {
+                f"{level}_optimizer": self._optimizer(level, count) for level in ("lower", "upper")
+                if f"{level}_optimizer" in self.settings
+            }  # fmt: skip
             if self.bilevel and "moments" in self.settings:
-                extra["upper_optimizer"] = SparseAdam(self.settings["moments"], self.settings["batch"])
-            if "lower_optimizer" in self.settings:
-                extra["lower_optimizer"] = self._chosen("lower_optimizer", OPTIMIZERS, OPTIMIZERS.__getitem__)
-            chosen = {**self.settings["settings"], **extra}
-            solver = solver_of(self.cell, problem, preset=self.settings["preset"], **chosen)
+                options["upper_optimizer"] = SparseAdam(self.settings["moments"], self.settings["batch"])
+            chosen = {**self.settings["settings"], **options}
+            solver = solver_of(self.cell, self._problem(data), preset=self.settings["preset"], **chosen)
             pretraining = None
-            if self.bilevel:
+            if self.bilevel and "pretrain" in self.settings:
                 step_size = self.settings["pretrain"]["step_size"]
                 pretraining = solvers.make("single-level", training(self.network), lower_step_size=step_size)
-            self._ready[index] = Prepared(data, solver, pretraining, len(data.train.labels) // self.settings["batch"])
+            self._ready[index] = Prepared(data, solver, pretraining, count)
         return self._ready[index]
+
+    def _problem(self, data: tensors.Data) -> Bilevel:
+        """What a trial solves; for plain training f is not used."""
+        if self.bilevel:
+            return self.form.problem(self.network)
+        if self.weights is not None:
+            return weighted_training(self.network)
+        if "weighting" in self.settings:
+            rule = self._chosen("weighting", RULES, RULES.__getitem__)
+            return weighted_by_rule(self.network, rule, float((data.train.labels == 1).float().mean()))
+        return training(self.network)
+
+    def _optimizer(self, level: str, count: int) -> Any:
+        """The optimiser that the cell names for a level, with its recipe; `count` minibatches are an epoch."""
+        rule = self._chosen(f"{level}_optimizer", OPTIMIZERS, OPTIMIZERS.__getitem__)
+        updates = count * (self.settings["settings"].get("lower_steps", 1) if level == "lower" else 1)
+        recipe = self.settings.get(f"{level}_recipe")
+        return self._valid(f"{level}_recipe", lambda: with_recipe(rule, recipe, updates))
+
+    def _place(self, key: str) -> str:
+        return f"{params_path('denoising')}: {'.'.join((self.cell.profile, 'cells', *self.cell.parts, key))}"
 
     def _chosen(self, key: str, known: Collection[str], make: Callable[[str], Any], default: str | None = None) -> Any:
         """What a setting names; raises UserError, naming its place and what there is, for a name that is not known."""
         name = self.settings.get(key, default)
         if name not in known:
-            place = ".".join((self.cell.profile, "cells", *self.cell.parts, key))
-            raise UserError(f"{params_path('denoising')}: {place} is {name!r}; there are: {', '.join(sorted(known))}")
+            raise UserError(f"{self._place(key)} is {name!r}; there are: {', '.join(sorted(known))}")
         return make(name)
+
+    def _valid(self, key: str, make: Callable[[], Any]) -> Any:
+        """What `make` makes of a setting; raises UserError, naming its place, for what it does not take."""
+        try:
+            return make()
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self._place(key)} is {self.settings.get(key)!r}: {error}") from error
 
     def _batch(self, trial: Prepared, batch: tensors.Batch, index: int, iteration: int) -> Any:
         """What the solver takes: the epoch's pair of minibatches, or one for each of its roles."""
-        if self.settings.get("draws", "shared") == "shared":
-            return batch
-        return tensors.by_role(trial.data, batch, trial.solver.draws(), self.seeds[index], iteration)
-
-    def _recorded_weights(self) -> list[np.ndarray] | None:
-        """The importances [n] in [0, 1] of each trial of the cell that `weights_of` names, or None."""
-        source = from_of(self.settings)
-        if source is None:
-            return None
-        command = f"python -m pipelines.train denoising {self.cell.profile} {' '.join(source)}"
-        record = read_json(cell_folder(self.cell.profile, "denoising", *source) / "train.json", command)
-        if [one["seed"] for one in record["trials"]] != self.seeds or "importances" not in record["trials"][0]:
-            raise UserError(f"{' '.join(source)} has no importances for the seeds {self.seeds}: `{command}` makes them anew")
-        return [unpack(one["importances"])[-1] / 255.0 for one in record["trials"]]
+        seed, found = self.seeds[index], batch
+        if self.settings.get("draws", "shared") != "shared":
+            found = tensors.by_role(trial.data, batch, trial.solver.draws(), seed, iteration)
+        return self.randomness.iteration(found, seed, iteration)
 
     def _fixed_weights(self, trial: Prepared, index: int) -> Tensor:
         """u of plain training: the recorded weights, validation examples behind them one; nothing, where there are none."""
@@ -198,22 +247,25 @@ class Run:
         return weights
 
     def _pretrained(self, index: int, v: Parameters) -> Parameters:
-        """v after training on the validation split alone."""
-        pretrain = self.settings["pretrain"]
-        data = self._trial(index).data
-        solver = self._trial(index).pretraining
+        """v after training on the validation split alone, where the cell asks for it."""
+        data, solver, seed = self._trial(index).data, self._trial(index).pretraining, self.seeds[index]
+        if solver is None:
+            return v
         state = solver.init(torch.zeros((), device=self.device), v)
         alone = data._replace(train=data.validation)
-        for number in range(pretrain["epochs"]):
-            for batch in tensors.epoch(alone, self.settings["batch"], self.seeds[index], -1 - number):
+        for number in range(self.settings["pretrain"]["epochs"]):
+            for place, batch in enumerate(tensors.epoch(alone, self.settings["batch"], seed, -1 - number)):
+                batch = self.randomness.of(batch, seed, f"pre-training, {number}, {place}", augment=False)
                 state, _ = solver.step(state, batch)
         pretrained: Parameters = state.v
         return pretrained
 
     def _first_importances(self, trial: Prepared, v: Parameters) -> Tensor:
-        """Importances at the start [n]: by the pre-trained network's agreement with a label, as released, or its
-        probability of the label, as described."""
-        rule, labels = self.settings["importances"], trial.data.train.labels
+        """Importances at the start [n]: by the pre-trained network's agreement with a label, as released, its probability of
+        the label, as described, or one half each."""
+        rule, labels = self.settings.get("importances"), trial.data.train.labels
+        if rule is None:
+            return torch.full((len(labels),), 0.5, device=self.device)
         scores = self._scores(v, trial.data.train.images)
         if rule == "probability":
             return torch.softmax(scores, dim=1).gather(1, labels[:, None])[:, 0]

@@ -15,6 +15,7 @@ from torch.nn import functional
 from core import Bilevel
 from core.networks import registry, weight_net
 from core.networks.classifiers import Network, Parameters
+from core.networks.resnet import resnet
 from core.networks.wide_resnet import BatchNorm, wide_resnet
 from core.products import penalty_gradients
 from core.trees import dimension, leaves
@@ -29,6 +30,9 @@ COUNTS = {
     "wrn-28-10": 36_479_194,
     "mnist-quarter": (25 + 1) * 16 + (16 * 25 + 1) * 32 + (512 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 10,
     "lenet": (25 + 1) * 16 + (16 * 25 + 1) * 32 + (32 * 25 + 1) * 64 + (1024 + 1) * 100 + 101,
+    "lenet-classes": 167_113,
+    # conv and norm at the start; 10 convolutions of 16 channels, 1 + 9 of 32 and of 64, each with its norm; dense
+    "resnet-32": 27 * 16 + 32 + 10 * (2304 + 32) + 4608 + 64 + 9 * (9216 + 64) + 18432 + 128 + 9 * (36864 + 128) + 650,
     "digits": 15_466,
     "digits-dense": 65 * 64 + 65 * 32 + 33 * 10,
     "softmax-digits": 650,
@@ -64,7 +68,7 @@ def test_scores_and_starts(name: str) -> None:
     network = registry.make(name)
     parameters = initial(network)
     assert list(parameters) == [key for key, _ in network.module.named_parameters()]
-    assert network.logits(parameters, images(3, network)).shape == (3, 1 if name == "lenet" else 10)
+    assert network.logits(parameters, images(3, network)).shape == (3, {"lenet": 1, "lenet-classes": 2}.get(name, 10))
     assert_identical(parameters, initial(network))
     assert not torch.equal(leaves(parameters)[0], leaves(initial(network, 1))[0])
 
@@ -108,6 +112,30 @@ def test_the_poolings_of_lenet_are_those_of_tensorflow() -> None:
     assert hidden.shape == (2, 64, 4, 4)
     hidden = (hidden.reshape(2, 1024) @ p["dense1.weight"].T + p["dense1.bias"]).relu()
     assert_near(network.logits(p, x), hidden @ p["dense2.weight"].T + p["dense2.bias"], 1e-12)
+
+
+def test_two_class_scores_give_the_logistic_loss() -> None:
+    network, single = registry.make("lenet-classes"), registry.make("lenet")
+    parameters, labels = initial(single), torch.tensor([0, 1, 1, 0])
+    score = single.logits(parameters, images(4, single))[:, 0]
+    found = functional.cross_entropy(network.logits(parameters, images(4, network)), labels, reduction="none")
+    assert_near(found, functional.binary_cross_entropy_with_logits(score, labels.float(), reduction="none"), 1e-6)
+
+
+def test_the_shortcut_of_a_residual_network_takes_every_second_pixel() -> None:
+    """With convolutions of zeros a block is ReLU of its shortcut: every second pixel, between channels of zeros."""
+    network = resnet(8, (3, 8, 8))
+    parameters = initial(network, dtype=torch.float64)
+    block = network.module.blocks[1]  # type: ignore[union-attr,index]
+    names = [name for name in parameters if name.startswith("blocks.1.")]
+    own = {name.removeprefix("blocks.1."): torch.zeros_like(parameters[name]) for name in names}
+    x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = functional_call(block, own, (x,))
+    wanted = torch.zeros(2, 32, 4, 4, dtype=torch.float64)
+    wanted[:, 8:24] = x[:, :, ::2, ::2].relu()
+    assert_identical(found, wanted)
+    with pytest.raises(ValueError, match="8, 14, 20, ..., not 31"):
+        resnet(31)
 
 
 def test_lenet_starts_normal_and_cut_at_two_deviations() -> None:
