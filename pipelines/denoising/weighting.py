@@ -22,7 +22,8 @@ _LEVELS = 1 << 24
 
 def ratio(losses: Tensor, batch: Batch, majority: float) -> Tensor:
     """The other class's share, not divided by anything: the sum grows with the minibatch, as released."""
-    return torch.where(batch.labels == 1, 1 - majority, majority).to(losses)
+    many = (batch.labels == 1).to(losses)
+    return (1 - majority) * many + majority * (1 - many)
 
 
 def hard_mining(losses: Tensor, batch: Batch, majority: float) -> Tensor:
