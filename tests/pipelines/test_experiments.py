@@ -66,7 +66,7 @@ def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
         block = params()[profile]
         for name, listed in cells.experiments(block).items():
             assert set(listed) == set(block["cells"][name])
-            assert {block["cells"][name][variant]["data"] for variant in listed} <= set(block["data"])
+            assert {block["cells"][name][variant]["data"] for variant in listed} <= set(block["prepared"])
     assert set(summary.names("denoising", "embedded")) == set(cells.names(params()["embedded"]))
 
 
