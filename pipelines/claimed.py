@@ -21,12 +21,16 @@ def paper_value(identity: str) -> Estimate:
     return comparison.theirs(published.value(identity))
 
 
+def panels_of(inputs: Sources) -> list[tuple[str, int, str]]:
+    """(example, T, method) of what the paper shows and the profile runs: the claims are about no other method."""
+    params, steps = inputs.params["synthetic"], inputs.common["synthetic"]["lower_steps"]
+    methods = [method for method in params["methods"] if method in published.LABELS]
+    return [(example, t, method) for example in params["examples"] for t in steps for method in methods]
+
+
 def on_paper(inputs: Sources) -> list[Claim]:
     """The claims on the published numbers of what the profile runs."""
-    params, steps = inputs.params["synthetic"], inputs.common["synthetic"]["lower_steps"]
-    panels = [
-        (example, t, method) for example in params["examples"] for t in steps for method in params["methods"]
-    ]
+    params, steps, panels = inputs.params["synthetic"], inputs.common["synthetic"]["lower_steps"], panels_of(inputs)
     data = list(inputs.params["denoising"]["data"])
     finals = [published.accuracy_curve(split, "penalty").mean[-1] for split in ("train", "validation")]
     return [
@@ -53,10 +57,7 @@ def on_paper(inputs: Sources) -> list[Claim]:
 
 def on_ours(inputs: Sources, preset: str, times: Mapping[tuple[str, int, str], Estimate]) -> list[Claim]:
     """The claims on our numbers; those on times and on denoising are the same under every preset."""
-    params, steps = inputs.params["synthetic"], inputs.common["synthetic"]["lower_steps"]
-    panels = [
-        (example, t, method) for example in params["examples"] for t in steps for method in params["methods"]
-    ]
+    params, steps, panels = inputs.params["synthetic"], inputs.common["synthetic"]["lower_steps"], panels_of(inputs)
     data = list(inputs.params["denoising"]["data"])
     return [
         *claims.synthetic_claims(

@@ -32,6 +32,8 @@ AFTER = "retrain"
 """The kind that trains with what other cells have learnt, side by side when those are done."""
 KINDS = ("corrupt", "facts", *LONG, AFTER, "evaluate")
 """Kinds that run side by side, in this order."""
+GATHERED = ("time", "summary", "costs", "tables", "figures", "pages")
+"""Kinds that read what others wrote, in this order, after all other kinds."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
 MISSING = ("deleted", "not in cache")
@@ -212,9 +214,29 @@ def build(profile: str, workers: int) -> None:
     side_by_side([stage for kind in LONG for stage in sorted(work[kind])], workers, "train")
     side_by_side(sorted(work[AFTER]), workers, AFTER)
     side_by_side(sorted(work["evaluate"]), workers, "evaluate")
-    done = subprocess.run([*DVC, "repro", "--allow-missing"], check=False)
-    if done.returncode != 0:
+    gone = lost(found, profile)
+    if gone:
+        _by_dvc("--single-item", *gone)
+    _by_dvc("--allow-missing")
+
+
+def _by_dvc(*arguments: str) -> None:
+    if subprocess.run([*DVC, "repro", *arguments], check=False).returncode != 0:
         raise UserError("dvc repro failed, see above; what is done is kept, run it again")
+
+
+def lost(found: Mapping[str, list[Any]], profile: str) -> list[str]:
+    """The stages, those of the families before those that draw, whose results or reports are not there any more.
+
+    `--allow-missing`, which lets data be absent, takes any file in git's care for present: these are named one by one.
+    """
+    gone = {
+        stage: kind_and_profile(stage)[0].partition("@")[0]
+        for stage in to_make(found, profile)
+        if any(not path.startswith("data/") for path in missing(found[stage], "changed outs"))
+    }
+    gone = {stage: kind for stage, kind in gone.items() if kind not in KINDS}
+    return sorted(gone, key=lambda stage: GATHERED.index(gone[stage]) if gone[stage] in GATHERED else -1)
 
 
 def pending(found: Mapping[str, list[Any]], profile: str) -> bool:

@@ -34,6 +34,11 @@ from pipelines.theory import complexity, demonstrations, entries
 
 WDIR = "../../.."
 """The root, from pipelines/<family>/<profile>/."""
+LISTS = {
+    "synthetic": ("examples", "methods", "presets", "ablations", "variants"),
+    "denoising": ("data", "methods", "experiments"),
+}
+"""The lists of a family's params.yaml that say which cells a profile has."""
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
 
 
@@ -80,7 +85,10 @@ def gatherers(family: str, profile: str) -> dict[str, Any]:
     """The two stages that gather a family's metrics and costs; they name every cell's file."""
     cells = ["-".join(parts) for parts in summary.names(family, profile)]
     base = f"results/{profile}/{family}"
-    common = {"wdir": WDIR}
+    # a cell that is taken out is no changed file: the lists themselves are what these stages depend on
+    block = settings.profile_params(family, profile)
+    lists = [f"{profile}.{key}" for key in LISTS[family] if key in block]
+    common = {"wdir": WDIR, "params": [{f"pipelines/{family}/params.yaml": lists}]}
     timed = [f"{base}/timings.json"] if summary.is_timed(family, profile) else []
     return {
         f"summary_{profile}": {
@@ -128,7 +136,7 @@ def synthetic() -> dict[str, Any]:
             "cmd": f"python -m pipelines.timing {profile}",
             # the values of step sizes cost no time, so cells' settings are no deps here
             "deps": closure("pipelines.timing", *(solver_of(family, profile, "ex1", one) for one in block["methods"])),
-            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.methods", f"{profile}.timing"]}],
             "outs": in_git(f"results/{profile}/{family}/timings.json"),
         }
         stages.update(gatherers(family, profile))

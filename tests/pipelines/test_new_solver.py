@@ -10,7 +10,7 @@ import made_up
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines import comparison, figures, settings, sources, tables, told
+from pipelines import claimed, comparison, figures, settings, sources, tables, told
 from pipelines.drawing import LOOKS, looks, style
 
 NAME = "k-rmd"
@@ -25,9 +25,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for family in ("synthetic", "denoising"):
         params = settings.load_params(family)
         params["cpu"]["methods"].append(NAME)
-        for name, methods in params["cpu"]["cells"].items():
-            if name != "ablation":
-                methods[NAME] = {**methods["penalty"], "solver": NAME}
+        for name in params["cpu"].get("examples", params["cpu"].get("data")):
+            methods = params["cpu"]["cells"][name]
+            methods[NAME] = {**methods["penalty"], "solver": NAME}
         with (tmp_path / "pipelines" / family / "params.yaml").open("w") as stream:
             YAML().dump(json.loads(json.dumps(params)), stream)
         for file in ("summary.json", "costs.json"):
@@ -55,6 +55,15 @@ def test_it_has_rows_without_a_published_number(place: Path, name: str, rows: in
     assert frame[frame["method"] == "Penalty"][paper[0]].notna().all()
     verdicts = [column for column in frame.columns if column.endswith("verdict") and "first block" not in column]
     assert set(mine[verdicts].to_numpy().ravel()) <= {comparison.NOT_PUBLISHED}
+
+
+def test_every_table_is_drawn(place: Path) -> None:
+    """The claims too, which are about the paper's methods alone."""
+    inputs = sources.load("cpu")
+    for name in tables.drawn(inputs):
+        assert NAME in tables.draw(inputs, name).markdown() or name not in ("figure-1", "figure-2", "wall-clock", "results")
+    panels = claimed.panels_of(inputs)
+    assert len(panels) == 4 * 3 * 4 and NAME not in {method for _, _, method in panels}
 
 
 def test_it_is_in_the_results_and_counts_for_nothing(place: Path) -> None:

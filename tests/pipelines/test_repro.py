@@ -132,6 +132,27 @@ def test_what_is_pending(found: dict[str, list[Any]], expected: bool) -> None:
     assert repro.pending(found, "cpu") is expected
 
 
+def test_what_is_lost_is_made_by_name_and_in_order() -> None:
+    """DVC's --allow-missing takes it for present."""
+
+    def without(path: str) -> list[Any]:
+        return [{"changed outs": {path: "deleted"}}]
+
+    found: dict[str, list[Any]] = {
+        "pages@cpu": without("reports/cpu/pages"),
+        "tables@cpu": without("reports/cpu/tables"),
+        d("costs_cpu"): without("results/cpu/denoising/costs.json"),
+        d("time_cpu"): without("results/cpu/denoising/timings.json"),
+        "pipelines/theory/cpu/dvc.yaml:timings_cpu": without("results/cpu/theory/timings.json"),
+        d("train_cpu_penalty@mnist-25"): [NO_RECORD],  # side by side, with those that train
+        d("corrupt_cpu@mnist-25"): without("data/prepared/cpu/mnist-25/index.json"),
+        d("summary_cpu"): [CODE],  # stale, not lost
+    }
+    assert repro.lost(found, "cpu") == [
+        "pipelines/theory/cpu/dvc.yaml:timings_cpu", d("time_cpu"), d("costs_cpu"), "tables@cpu", "pages@cpu",
+    ]  # fmt: skip
+
+
 def test_a_stale_synthetic_cell_needs_no_data() -> None:
     found: dict[str, list[Any]] = {
         s("train_cpu_gd@ex1-released"): [CODE],
