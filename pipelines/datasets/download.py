@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
-from pipelines.datasets import archives
+from pipelines.datasets import archives, whole
 from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
 from pipelines.errors import UserError
 
@@ -74,18 +74,26 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         UserError: no source has the right content; names each source, what was wrong with it, and the mend.
         OSError: `folder` cannot be written (`pipelines.errors.run` turns it into a message).
     """
-    if file.state(folder) == "right":
+    if _is_there(entry, file, folder):
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
     with _locked(folder):
-        if file.state(folder) == "right":  # another process has brought it meanwhile
+        if _is_there(entry, file, folder):  # another process has brought it meanwhile
             return None
+        if file.state(folder) == "right":  # recorded, and no whole file: its record would refuse the right one
+            for left in (folder / file.name, file.record(folder)):
+                left.unlink()
         for left in folder.glob(_SCRATCH + "*"):  # of a process that was killed: nobody else is here
             shutil.rmtree(left)
         return _fetch(entry, file, folder, mirror)
+
+
+def _is_there(entry: DataSet, file: File, folder: Path) -> bool:
+    """Whether the right file lies in `folder`; one that is right by its record alone must be whole as well."""
+    return file.state(folder) == "right" and (file.is_published or not whole.fault(folder / file.name, entry, file, folder))
 
 
 def _locked(folder: Path) -> FileLock:
@@ -107,6 +115,8 @@ def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
             content = Path(scratch) / file.name
             try:
                 _bring(source, file, content)
+                if not file.is_published and (fault := whole.fault(content, entry, file, folder)):
+                    raise SourceError(f"{fault}: replace that copy by a whole one")
                 if file.is_recorded:
                     _record(file, folder, content)
             except SourceError as error:
@@ -141,8 +151,8 @@ def _record(file: File, folder: Path, content: Path) -> None:
     if not file.is_published:
         if earlier and earlier != found:
             raise SourceError(
-                f"its content has SHA-256 {found}, the copy trusted first had {earlier}: where the change is meant, delete "
-                f"{file.record(folder)}"
+                f"its content has SHA-256 {found}, the copy trusted first had {earlier}: to forget that sum and trust this "
+                f"copy, delete {file.record(folder)}"
             )
         if not earlier:
             print(
