@@ -37,6 +37,7 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
 _CHUNK = 1 << 20  # bytes
+_MARGIN = 64 << 20  # bytes
 _SCRATCH = ".fetching-"
 
 
@@ -122,6 +123,11 @@ def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
             except SourceError as error:
                 refusals.append(f"{source}: {error}")
                 continue
+            except MemoryError as error:
+                raise UserError(
+                    f"memory ran out over {source}: close other programs, raise a limit (ulimit -v), then run "
+                    f"`{entry.command}` again"
+                ) from error
             os.replace(content, folder / file.name)
         for refusal in refusals:
             print(f"{entry.name}/{file.name} was not to be had from {refusal}", file=sys.stderr)
@@ -167,7 +173,7 @@ def _bring(source: str, file: File, content: Path) -> None:
     """Write the right content of `file` to `content`; raises SourceError where `source` has it not."""
     if is_address(source):
         wrapped = content.with_name(content.name + ".wrapped")
-        _transfer(source, wrapped)
+        _transfer(source, wrapped, _most(file))
     else:
         wrapped = Path(source)
     if file.wrapping == "archive":
@@ -194,19 +200,49 @@ def _pack(source: Path, file: File, content: Path) -> None:
         raise SourceError(f"wrong content, {'; '.join(wrong) or 'no member that belongs to it'}: replace that copy")
 
 
-def _transfer(address: str, target: Path) -> None:
-    """Bring what lies at `address` to `target`, bytes as they are; raises SourceError where that fails."""
+def _most(file: File) -> int:
+    """The most bytes that a right file may have as it is wrapped; a tar has 1 kB about each member, and other members."""
+    return (2 if file.wrapping == "archive" else 1) * file.size + _MARGIN
+
+
+class _Bounded:
+    """A file that is written up to `most` bytes, then raises SourceError: a server may send for ever."""
+
+    def __init__(self, stream: BufferedIOBase, most: int) -> None:
+        self.stream, self.most, self.flush = stream, most, stream.flush
+
+    def room_for(self, count: int) -> None:
+        """Raise SourceError where so many more bytes are too many."""
+        if self.stream.tell() + count > self.most:
+            raise SourceError(f"it sends more than the {self.most} bytes that the file may have as it is wrapped")
+
+    def write(self, content: bytes) -> int:
+        self.room_for(len(content))
+        return self.stream.write(content)
+
+
+def _transfer(address: str, target: Path, most: int) -> None:
+    """Bring what lies at `address` to `target`, bytes as they are.
+
+    Raises:
+        SourceError: that fails, or there are more than `most` bytes.
+        OSError: `target` cannot be written.
+    """
     # Here and not above: 0.3 s that a command which fetches nothing need not spend.
     import requests
     from pooch import HTTPDownloader  # type: ignore[import-untyped]
 
     with target.open("wb") as stream:
+        bounded = _Bounded(stream, most)
 
         def start_over(response: requests.Response, *_: Any, **__: Any) -> None:
             # A server that knows no ranges answers 200 with the whole file; one that resumes answers 206.
             if response.status_code == requests.codes.ok:
                 stream.seek(0)
                 stream.truncate()
+            stated = response.headers.get("Content-Length", "")
+            if response.ok and stated.isdigit():
+                bounded.room_for(int(stated))
 
         for attempt in range(1, ATTEMPTS + 1):
             held = stream.tell()
@@ -219,7 +255,7 @@ def _transfer(address: str, target: Path) -> None:
             )
             try:
                 # Neither is used: no `Pooch` object manages this file.
-                downloader(address, cast(str, stream), None)
+                downloader(address, cast(str, bounded), None)
                 return
             except requests.RequestException as error:
                 if isinstance(error, requests.HTTPError) or stream.tell() == held or attempt == ATTEMPTS:

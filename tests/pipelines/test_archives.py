@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +161,75 @@ def test_a_bomb_that_declares_less_than_it_holds(tmp_path: Path, declared: int) 
         struct.pack_into("<I", bomb, bomb.index(signature) + offset, declared)
     file = replace(FILE, sha256=fingerprint({"set/z.png": bytes(50_000_000)}), size=2_000)
     refused(tmp_path, bytes(bomb), file)
+
+
+HEADERS = {"GNU name": tarfile.GNUTYPE_LONGNAME, "GNU link": tarfile.GNUTYPE_LONGLINK, "PAX": tarfile.XHDTYPE,
+           "PAX of all": tarfile.XGLTYPE, "Solaris": tarfile.SOLARIS_XHDTYPE}  # fmt: skip
+
+
+def with_header(kind: bytes, size: int, first: bool) -> bytes:
+    """A gzipped tar of a few kB with a header that declares, and has, `size` bytes of zeros."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, size
+    content = header.tobuf() + bytes(size)
+    plain = tar_of(MEMBERS, "")
+    return gzip.compress(content + plain if first else plain[: plain.index(b"set/a/10.png")] + content, 1)
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_header_that_declares_gigabytes_is_not_read(tmp_path: Path, kind: str, first: bool) -> None:
+    wrapped = with_header(HEADERS[kind], 200 << 20, first)
+    assert len(wrapped) < 2_000_000
+    tracemalloc.start()
+    try:
+        message = refused(tmp_path, wrapped)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "a header in it declares 209715200 bytes, more than 1048576: replace that copy" in message
+    assert most < 20 << 20
+
+
+def test_long_names_are_read(tmp_path: Path) -> None:
+    """What GNU and PAX headers are for still works."""
+    members = {f"set/{'long/' * 60}{number}.png": bytes([number]) for number in range(3)}
+    file = archived("set.tar", members)
+    for name, form in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz", format=form) as tar:
+            for one, content in members.items():
+                member = tarfile.TarInfo(one)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        place, made = fetched(tmp_path / name, {file: stream.getvalue()}, "toy")
+        assert dict(archives.read(made, file, place)) == members
+
+
+def test_a_sparse_map_without_end_is_not_read(tmp_path: Path) -> None:
+    """PAX's sparse files have a map of holes in their content; this one names 40 million holes in a few kB."""
+    member = tarfile.TarInfo("set/a/8.png")
+    content = b"40000000\n" + b"0\n" * 40_000_000
+    member.size = len(content)
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as tar:
+        tar.addfile(member, io.BytesIO(content))
+    tracemalloc.start()
+    try:
+        assert "set/a/8.png is no plain file" in refused(tmp_path, stream.getvalue())
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_that_runs_out_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(archives, "_read", exhausted)
+    message = refused(tmp_path, tar_of(MEMBERS))
+    assert message.startswith("memory ran out over ") and "then run `python -m pipelines.fetch toy` again" in message
 
 
 def test_a_sparse_member_is_refused(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_mirror_may_be_an_address(tmp_path: Path, serve: Callable[..., Server]
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(address: str, target: Path) -> None:
+    def interrupted(address: str, target: Path, most: int) -> None:
         target.write_bytes(WRAPPED[:1000])
         raise KeyboardInterrupt
 
