@@ -13,6 +13,7 @@ import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -153,14 +154,66 @@ def test_a_bomb_that_declares_its_size_is_not_unpacked(
     assert "more than the 73000 bytes" in refused(tmp_path, bomb) and "set/z.png" not in read
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each chunk that `pack` unpacks, in the order it does."""
+    read, plain = [], archives._read
+
+    def reading(stream: IO[bytes], name: str) -> bytes:
+        chunk = plain(stream, name)
+        read.append(len(chunk))
+        return chunk
+
+    monkeypatch.setattr(archives, "_read", reading)
+    return read
+
+
 @pytest.mark.parametrize("declared", [0, 1_000])
-def test_a_bomb_that_declares_less_than_it_holds(tmp_path: Path, declared: int) -> None:
+def test_a_bomb_that_declares_less_than_it_holds(
+    tmp_path: Path, declared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its sizes are rewritten, in the local header and in the directory; no more than they say is ever unpacked."""
     bomb = bytearray(zip_of({"set/z.png": bytes(50_000_000)}))
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", bomb, bomb.index(signature) + offset, declared)
     file = replace(FILE, sha256=fingerprint({"set/z.png": bytes(50_000_000)}), size=2_000)
+    read = counted(monkeypatch)
     refused(tmp_path, bytes(bomb), file)
+    assert sum(read) <= declared
+
+
+class Endless(io.RawIOBase):
+    """A stream that gives whatever is asked of it, up to 50 MB; remembers how much."""
+
+    given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        count = min(size if size >= 0 else 50_000_000, 50_000_000 - self.given)
+        self.given += count
+        return bytes(count)
+
+
+@pytest.mark.parametrize("declared", [0, 1_000])
+def test_a_stream_that_goes_on_is_left_at_its_first_chunk(
+    tmp_path: Path, declared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own readers end where a member's declared bytes do; should one not, its further bytes are never written."""
+    stream = Endless()
+    monkeypatch.setattr(archives, "_members", lambda source: iter([("set/z.png", declared, stream)]))
+    target = tmp_path / "set.tar"
+    with pytest.raises(archives.ArchiveError, match=rf"^set/z\.png is longer than the {declared} bytes it declares$"):
+        archives.pack(tmp_path / "any", target, FILE)
+    assert stream.given <= 1 << 20 and not target.exists()
+    assert target.with_name("set.tar.members").stat().st_size == 0
+
+
+def test_a_member_that_ends_before_its_declared_bytes(tmp_path: Path) -> None:
+    """Its content, and the sum of it, are right: the declaration alone is not."""
+    members = {"set/z.png": bytes(700)}
+    wrapped = bytearray(zip_of(members))
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", wrapped, wrapped.index(signature) + offset, 1_000)
+    file = replace(FILE, sha256=fingerprint(members), size=2_000)
+    assert "set/z.png ends after 700 of 1000 bytes: replace that copy" in refused(tmp_path, bytes(wrapped), file)
 
 
 HEADERS = {"GNU name": tarfile.GNUTYPE_LONGNAME, "GNU link": tarfile.GNUTYPE_LONGLINK, "PAX": tarfile.XHDTYPE,
