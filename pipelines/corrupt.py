@@ -12,8 +12,8 @@ import importlib
 from collections.abc import Sequence
 
 from pipelines.datasets import preparing
-from pipelines.datasets.prepared import folder_of
-from pipelines.errors import run
+from pipelines.datasets.prepared import command, folder_of
+from pipelines.errors import UserError, run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,9 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", help="a key of its list `prepared`, such as mnist-25")
     options = parser.parse_args(arguments)
     entry = preparing.read_entry(options.family, options.profile, options.data)
-    made = importlib.import_module(f"pipelines.{options.family}.prepare").prepare(entry)
     folder = folder_of(options.profile, options.data, options.family)
-    preparing.write(folder, made)
+    try:
+        made = importlib.import_module(f"pipelines.{options.family}.prepare").prepare(entry)
+        preparing.write(folder, made)
+    except MemoryError as error:
+        raise UserError(
+            f"memory ran out over {folder}: close other programs, raise a limit (ulimit -v), or take a machine with more, "
+            f"then run `{command(folder)}` again"
+        ) from error
     print(f"{folder}: {made.said}")
 
 

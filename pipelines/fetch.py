@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets import download
-from pipelines.datasets.registry import DATA_SETS, RAW, DataSet, data_set
+from pipelines.datasets.registry import DATA_SETS, RAW, DataSet, File, data_set
 from pipelines.errors import UserError, run
 
 
@@ -23,10 +23,18 @@ def fetch(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> None:
     Raises UserError where a file is to be had from no source, OSError where the folder cannot be written.
     """
     folder = raw / entry.name
-    for file in entry.files:
+    # Those with a published sum first: they may list what the others must hold.
+    for file in sorted(entry.files, key=lambda one: not one.is_published):
         source = download.fetch(entry, file, folder, mirror)
-        print(f"{folder / file.name}: {'already there' if source is None else f'from {source}'}")
+        print(f"{folder / file.name}: {_already(file, folder) if source is None else f'from {source}'}")
     print(f"{entry.title}. Terms: {entry.licence}. Cite: {entry.citation}.")
+
+
+def _already(file: File, folder: Path) -> str:
+    """What is said of a file that lies there; of one that was merely trusted, how to come by another copy."""
+    if file.is_published:
+        return "already there"
+    return f"already there, the copy trusted first; to bring another, delete it and {file.record(folder)} and run this again"
 
 
 def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:

@@ -4,6 +4,8 @@
                  nearest_base [test, 2]: the training row of class 0, and of class 1, nearest to each test image
     sealed.npz   test_labels; test_base [test]: the nearest test image of the other class
 
+Test rows are shuffled: in the order of their source, such as all dogs and then all fish, a row's place would tell its label.
+
 A target is a test image that the clean model gets right, so evaluation chooses targets. The paper's text takes a
 target's base from the test set, which needs test labels and is sealed; the released code from the training set.
 """
@@ -28,6 +30,7 @@ from pipelines.datasets.preparing import Entry, Made, is_integer
 from pipelines.datasets.splits import Split, Splits
 
 FILES = (TRAINING_FILE, SEALED_FILE)
+TEST_SEED = 0
 SOURCES = ("digits", "mnist", "dogfish", "dogfish-imagenette")
 
 
@@ -93,8 +96,15 @@ def files_of(data: Any, settings: Settings) -> tuple[Split, Split]:
     return first, second
 
 
+def shuffled(test: Split) -> Split:
+    """The same rows in an order that is drawn once for all: it is part of the data set, not of a trial."""
+    order = generator(TEST_SEED, "order of the clean-label test rows").permutation(len(test.labels))
+    return Split(test.images[order], test.labels[order])
+
+
 def prepared(splits: Splits, settings: Settings, source: dict[str, str]) -> Made:
-    """A pure function of its arguments."""
+    """A pure function of its arguments; the test rows of `splits` come in another order."""
+    splits = splits._replace(test=shuffled(splits.test))
     train, test = FEATURES[settings.features](splits.train.images), FEATURES[settings.features](splits.test.images)
     bases = []
     for label in (0, 1):

@@ -25,6 +25,7 @@ from pipelines.datasets.registry import DataSet, File
 from pipelines.errors import UserError
 
 _CHUNK = 1 << 20  # bytes
+_HEADER = 1 << 20  # bytes, the most that a name or a member's further fields may take: tarfile reads them whole
 _UNREADABLE = (
     tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError,
     NotImplementedError, RuntimeError,
@@ -34,6 +35,27 @@ _UNREADABLE = (
 
 class ArchiveError(Exception):
     """An archive is damaged, or holds what a data set has no use for; the message says what."""
+
+
+class _Member(tarfile.TarInfo):
+    """A header that is refused before it makes tarfile read gigabytes into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _OF_HEADERS and member.size > _HEADER:
+            raise ArchiveError(f"a header in it declares {member.size} bytes, more than {_HEADER}")
+        if member.type == tarfile.GNUTYPE_SPARSE:  # its map of holes may go on for ever
+            raise ArchiveError(f"{member.name} is no plain file")
+        return member
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> None:
+        """The other kind of sparse file, whose map lies in its content; tarfile calls this by no public name."""
+        raise ArchiveError(f"{member.name} is no plain file")
+
+
+_OF_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+"""The types of tar members that tell a name, or further fields, of the next one."""
 
 
 @dataclass
@@ -117,7 +139,7 @@ def _is_hidden(name: str) -> bool:
 def _members(source: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
     """Name, declared bytes and stream of each file in an archive; raises ArchiveError for what is no plain file."""
     try:
-        opened = zipfile.ZipFile(source) if zipfile.is_zipfile(source) else tarfile.open(source)  # noqa: SIM115
+        opened = zipfile.ZipFile(source) if zipfile.is_zipfile(source) else tarfile.open(source, tarinfo=_Member)  # noqa: SIM115
     except _UNREADABLE as error:
         raise ArchiveError(f"it is no readable archive: {' '.join(str(error).split())}") from error
     with opened as archive:

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
-from pipelines.datasets import archives
+from pipelines.datasets import archives, whole
 from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
 from pipelines.errors import UserError
 
@@ -37,6 +37,7 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
 _CHUNK = 1 << 20  # bytes
+_MARGIN = 64 << 20  # bytes
 _SCRATCH = ".fetching-"
 
 
@@ -74,18 +75,26 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         UserError: no source has the right content; names each source, what was wrong with it, and the mend.
         OSError: `folder` cannot be written (`pipelines.errors.run` turns it into a message).
     """
-    if file.state(folder) == "right":
+    if _is_there(entry, file, folder):
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
     with _locked(folder):
-        if file.state(folder) == "right":  # another process has brought it meanwhile
+        if _is_there(entry, file, folder):  # another process has brought it meanwhile
             return None
+        if file.state(folder) == "right":  # recorded, and no whole file: its record would refuse the right one
+            for left in (folder / file.name, file.record(folder)):
+                left.unlink()
         for left in folder.glob(_SCRATCH + "*"):  # of a process that was killed: nobody else is here
             shutil.rmtree(left)
         return _fetch(entry, file, folder, mirror)
+
+
+def _is_there(entry: DataSet, file: File, folder: Path) -> bool:
+    """Whether the right file lies in `folder`; one that is right by its record alone must be whole as well."""
+    return file.state(folder) == "right" and (file.is_published or not whole.fault(folder / file.name, entry, file, folder))
 
 
 def _locked(folder: Path) -> FileLock:
@@ -107,11 +116,18 @@ def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
             content = Path(scratch) / file.name
             try:
                 _bring(source, file, content)
+                if not file.is_published and (fault := whole.fault(content, entry, file, folder)):
+                    raise SourceError(f"{fault}: replace that copy by a whole one")
                 if file.is_recorded:
                     _record(file, folder, content)
             except SourceError as error:
                 refusals.append(f"{source}: {error}")
                 continue
+            except MemoryError as error:
+                raise UserError(
+                    f"memory ran out over {source}: close other programs, raise a limit (ulimit -v), then run "
+                    f"`{entry.command}` again"
+                ) from error
             os.replace(content, folder / file.name)
         for refusal in refusals:
             print(f"{entry.name}/{file.name} was not to be had from {refusal}", file=sys.stderr)
@@ -141,8 +157,8 @@ def _record(file: File, folder: Path, content: Path) -> None:
     if not file.is_published:
         if earlier and earlier != found:
             raise SourceError(
-                f"its content has SHA-256 {found}, the copy trusted first had {earlier}: where the change is meant, delete "
-                f"{file.record(folder)}"
+                f"its content has SHA-256 {found}, the copy trusted first had {earlier}: to forget that sum and trust this "
+                f"copy, delete {file.record(folder)}"
             )
         if not earlier:
             print(
@@ -157,7 +173,7 @@ def _bring(source: str, file: File, content: Path) -> None:
     """Write the right content of `file` to `content`; raises SourceError where `source` has it not."""
     if is_address(source):
         wrapped = content.with_name(content.name + ".wrapped")
-        _transfer(source, wrapped)
+        _transfer(source, wrapped, _most(file))
     else:
         wrapped = Path(source)
     if file.wrapping == "archive":
@@ -184,19 +200,49 @@ def _pack(source: Path, file: File, content: Path) -> None:
         raise SourceError(f"wrong content, {'; '.join(wrong) or 'no member that belongs to it'}: replace that copy")
 
 
-def _transfer(address: str, target: Path) -> None:
-    """Bring what lies at `address` to `target`, bytes as they are; raises SourceError where that fails."""
+def _most(file: File) -> int:
+    """The most bytes that a right file may have as it is wrapped; a tar has 1 kB about each member, and other members."""
+    return (2 if file.wrapping == "archive" else 1) * file.size + _MARGIN
+
+
+class _Bounded:
+    """A file that is written up to `most` bytes, then raises SourceError: a server may send for ever."""
+
+    def __init__(self, stream: BufferedIOBase, most: int) -> None:
+        self.stream, self.most, self.flush = stream, most, stream.flush
+
+    def room_for(self, count: int) -> None:
+        """Raise SourceError where so many more bytes are too many."""
+        if self.stream.tell() + count > self.most:
+            raise SourceError(f"it sends more than the {self.most} bytes that the file may have as it is wrapped")
+
+    def write(self, content: bytes) -> int:
+        self.room_for(len(content))
+        return self.stream.write(content)
+
+
+def _transfer(address: str, target: Path, most: int) -> None:
+    """Bring what lies at `address` to `target`, bytes as they are.
+
+    Raises:
+        SourceError: that fails, or there are more than `most` bytes.
+        OSError: `target` cannot be written.
+    """
     # Here and not above: 0.3 s that a command which fetches nothing need not spend.
     import requests
     from pooch import HTTPDownloader  # type: ignore[import-untyped]
 
     with target.open("wb") as stream:
+        bounded = _Bounded(stream, most)
 
         def start_over(response: requests.Response, *_: Any, **__: Any) -> None:
             # A server that knows no ranges answers 200 with the whole file; one that resumes answers 206.
             if response.status_code == requests.codes.ok:
                 stream.seek(0)
                 stream.truncate()
+            stated = response.headers.get("Content-Length", "")
+            if response.ok and stated.isdigit():
+                bounded.room_for(int(stated))
 
         for attempt in range(1, ATTEMPTS + 1):
             held = stream.tell()
@@ -209,7 +255,7 @@ def _transfer(address: str, target: Path) -> None:
             )
             try:
                 # Neither is used: no `Pooch` object manages this file.
-                downloader(address, cast(str, stream), None)
+                downloader(address, cast(str, bounded), None)
                 return
             except requests.RequestException as error:
                 if isinstance(error, requests.HTTPError) or stream.tell() == held or attempt == ATTEMPTS:

@@ -6,8 +6,8 @@ its own order), and only the content enters a computation.
 
 Three ways of knowing it. The SHA-256 of a file is compared with the manifest's. An archive is compared when it is fetched,
 by its members (`pipelines.datasets.archives`), then kept as one tar, whose own SHA-256 is recorded beside it. Where nobody
-ever published a sum, the first copy is trusted, and recorded likewise: a later one must be the same. MD5 and short sums,
-where there is nothing better, guard against accidents and not against malice.
+ever published a sum, the first whole copy (`pipelines.datasets.whole`) is trusted, and recorded likewise: a later one must
+be the same. MD5 and short sums, where there is nothing better, guard against accidents and not against malice.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class File:
         members: (name, "<algorithm>:<digits>") of the members of an archive that are kept, where their sums are published.
         keep: how the names of the members end that are kept.
         at_most: whether `size` is no more than a bound.
+        arrays: (name, shape) of the arrays of numbers that an npz must hold, where no sum tells whether it is whole.
+        lists: likewise, the files of the data set that list the members of an archive, in their column `filename`.
     """
 
     name: str
@@ -60,6 +62,8 @@ class File:
     members: tuple[tuple[str, str], ...] = ()
     keep: str = ""
     at_most: bool = False
+    arrays: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    lists: tuple[str, ...] = ()
 
     @property
     def is_published(self) -> bool:
@@ -147,8 +151,14 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:
 
 
 def _data_set(name: str, files: list[dict[str, Any]], addresses: list[str], **more: str) -> DataSet:
-    read = [File(**{**one, "members": tuple(one.get("members", {}).items())}) for one in files]
-    return DataSet(name=name, addresses=tuple(addresses), files=tuple(read), **cast(dict[str, Any], more))
+    read = tuple(map(_file, files))
+    return DataSet(name=name, addresses=tuple(addresses), files=read, **cast(dict[str, Any], more))
+
+
+def _file(one: dict[str, Any]) -> File:
+    members = tuple(one.get("members", {}).items())
+    arrays = tuple((name, tuple(shape)) for name, shape in one.get("arrays", {}).items())
+    return File(**{**one, "members": members, "arrays": arrays, "lists": tuple(one.get("lists", ()))})
 
 
 DATA_SETS = read_manifest()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -151,14 +154,135 @@ def test_a_bomb_that_declares_its_size_is_not_unpacked(
     assert "more than the 73000 bytes" in refused(tmp_path, bomb) and "set/z.png" not in read
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each chunk that `pack` unpacks, in the order it does."""
+    read, plain = [], archives._read
+
+    def reading(stream: IO[bytes], name: str) -> bytes:
+        chunk = plain(stream, name)
+        read.append(len(chunk))
+        return chunk
+
+    monkeypatch.setattr(archives, "_read", reading)
+    return read
+
+
 @pytest.mark.parametrize("declared", [0, 1_000])
-def test_a_bomb_that_declares_less_than_it_holds(tmp_path: Path, declared: int) -> None:
+def test_a_bomb_that_declares_less_than_it_holds(
+    tmp_path: Path, declared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its sizes are rewritten, in the local header and in the directory; no more than they say is ever unpacked."""
     bomb = bytearray(zip_of({"set/z.png": bytes(50_000_000)}))
     for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", bomb, bomb.index(signature) + offset, declared)
     file = replace(FILE, sha256=fingerprint({"set/z.png": bytes(50_000_000)}), size=2_000)
+    read = counted(monkeypatch)
     refused(tmp_path, bytes(bomb), file)
+    assert sum(read) <= declared
+
+
+class Endless(io.RawIOBase):
+    """A stream that gives whatever is asked of it, up to 50 MB; remembers how much."""
+
+    given = 0
+
+    def read(self, size: int = -1) -> bytes:
+        count = min(size if size >= 0 else 50_000_000, 50_000_000 - self.given)
+        self.given += count
+        return bytes(count)
+
+
+@pytest.mark.parametrize("declared", [0, 1_000])
+def test_a_stream_that_goes_on_is_left_at_its_first_chunk(
+    tmp_path: Path, declared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own readers end where a member's declared bytes do; should one not, its further bytes are never written."""
+    stream = Endless()
+    monkeypatch.setattr(archives, "_members", lambda source: iter([("set/z.png", declared, stream)]))
+    target = tmp_path / "set.tar"
+    with pytest.raises(archives.ArchiveError, match=rf"^set/z\.png is longer than the {declared} bytes it declares$"):
+        archives.pack(tmp_path / "any", target, FILE)
+    assert stream.given <= 1 << 20 and not target.exists()
+    assert target.with_name("set.tar.members").stat().st_size == 0
+
+
+def test_a_member_that_ends_before_its_declared_bytes(tmp_path: Path) -> None:
+    """Its content, and the sum of it, are right: the declaration alone is not."""
+    members = {"set/z.png": bytes(700)}
+    wrapped = bytearray(zip_of(members))
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", wrapped, wrapped.index(signature) + offset, 1_000)
+    file = replace(FILE, sha256=fingerprint(members), size=2_000)
+    assert "set/z.png ends after 700 of 1000 bytes: replace that copy" in refused(tmp_path, bytes(wrapped), file)
+
+
+HEADERS = {"GNU name": tarfile.GNUTYPE_LONGNAME, "GNU link": tarfile.GNUTYPE_LONGLINK, "PAX": tarfile.XHDTYPE,
+           "PAX of all": tarfile.XGLTYPE, "Solaris": tarfile.SOLARIS_XHDTYPE}  # fmt: skip
+
+
+def with_header(kind: bytes, size: int, first: bool) -> bytes:
+    """A gzipped tar of a few kB with a header that declares, and has, `size` bytes of zeros."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, size
+    content = header.tobuf() + bytes(size)
+    plain = tar_of(MEMBERS, "")
+    return gzip.compress(content + plain if first else plain[: plain.index(b"set/a/10.png")] + content, 1)
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_header_that_declares_gigabytes_is_not_read(tmp_path: Path, kind: str, first: bool) -> None:
+    wrapped = with_header(HEADERS[kind], 200 << 20, first)
+    assert len(wrapped) < 2_000_000
+    tracemalloc.start()
+    try:
+        message = refused(tmp_path, wrapped)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "a header in it declares 209715200 bytes, more than 1048576: replace that copy" in message
+    assert most < 20 << 20
+
+
+def test_long_names_are_read(tmp_path: Path) -> None:
+    """What GNU and PAX headers are for still works."""
+    members = {f"set/{'long/' * 60}{number}.png": bytes([number]) for number in range(3)}
+    file = archived("set.tar", members)
+    for name, form in (("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz", format=form) as tar:
+            for one, content in members.items():
+                member = tarfile.TarInfo(one)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        place, made = fetched(tmp_path / name, {file: stream.getvalue()}, "toy")
+        assert dict(archives.read(made, file, place)) == members
+
+
+def test_a_sparse_map_without_end_is_not_read(tmp_path: Path) -> None:
+    """PAX's sparse files have a map of holes in their content; this one names 40 million holes in a few kB."""
+    member = tarfile.TarInfo("set/a/8.png")
+    content = b"40000000\n" + b"0\n" * 40_000_000
+    member.size = len(content)
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as tar:
+        tar.addfile(member, io.BytesIO(content))
+    tracemalloc.start()
+    try:
+        assert "set/a/8.png is no plain file" in refused(tmp_path, stream.getvalue())
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_that_runs_out_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(archives, "_read", exhausted)
+    message = refused(tmp_path, tar_of(MEMBERS))
+    assert message.startswith("memory ran out over ") and "then run `python -m pipelines.fetch toy` again" in message
 
 
 def test_a_sparse_member_is_refused(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_a_mirror_may_be_an_address(tmp_path: Path, serve: Callable[..., Server]
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(address: str, target: Path) -> None:
+    def interrupted(address: str, target: Path, most: int) -> None:
         target.write_bytes(WRAPPED[:1000])
         raise KeyboardInterrupt
 
@@ -366,6 +366,9 @@ def test_the_manifest_is_well_formed() -> None:
             assert file.size > 0 and "/" not in file.name + file.remote
             assert not file.sha256 or (len(file.sha256) in (8, 64) and int(file.sha256, 16))
             assert file.is_published or (known.sums.endswith("none published") and file.at_most)
+            # what no sum vouches for is looked into before it is trusted
+            assert file.is_published or file.arrays or file.lists
+            assert all(known.file(name).is_published for name in file.lists)
             assert not file.members or file.wrapping == "archive"
             for _, known_sum in file.members:
                 algorithm, _, hexadecimal = known_sum.partition(":")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_data import ROOT, archived, tar_of
@@ -134,6 +135,43 @@ def test_a_cut_transfer_of_an_archive_goes_on(tmp_path: Path, serve: Callable[..
     download.fetch(packed(server.address), ARCHIVE, tmp_path / "toy")
     assert [wanted is not None for _, wanted in server.asked] == [False, True, True]
     assert dict(archives.read(packed(), ARCHIVE, tmp_path / "toy")) == MEMBERS
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("made", [entry, packed])
+def test_a_server_that_sends_for_ever_is_cut_off(
+    tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, stated: bool, made: Callable[..., DataSet]
+) -> None:
+    """No more is written than the file may have; a size that is stated is refused before anything is sent."""
+    monkeypatch.setattr(download, "_MARGIN", 100_000)
+    server, sent, largest = serve(), [0], [0]
+    chunk = bytes(50_000)
+
+    def answer(request: Any) -> None:
+        server.asked.append((request.path, None))
+        request.send_response(200)
+        if stated:
+            request.send_header("Content-Length", str(10**12))
+        request.end_headers()
+        with suppress(OSError):
+            while sent[0] < 100_000_000:
+                request.wfile.write(chunk)
+                sent[0] += len(chunk)
+                largest[0] = max([largest[0], *(one.stat().st_size for one in tmp_path.rglob("*.wrapped"))])
+
+    server.answer = answer  # type: ignore[method-assign]
+    known = made(server.address)
+    most = (2 if known.files == (ARCHIVE,) else 1) * known.files[0].size + 100_000
+    with pytest.raises(UserError, match=f"it sends more than the {most} bytes that the file may have"):
+        download.fetch(known, known.files[0], tmp_path / "raw")
+    assert len(server.asked) == 1 and os.listdir(tmp_path / "raw") == []
+    assert largest[0] <= (0 if stated else most) and sent[0] < 100_000_000
+
+
+def test_a_page_that_is_too_long_and_an_error_is_an_error(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    server = serve(status=503, body=bytes(10_000_000))
+    with pytest.raises(UserError, match="503"):
+        download.fetch(entry(server.address), FILE, tmp_path / "raw")
 
 
 # Two processes, and one that is killed

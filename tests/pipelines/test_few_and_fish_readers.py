@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_data import KINDS, archived, encoded, fetched, noise, plain, real, tar_of
+from small_data import KINDS, archived, encoded, fetched, noise, plain, real, tar_of, zip_of
 from torchvision.models import inception_v3
 
 from pipelines.datasets import cifar, dogfish, inception, mini_imagenet
@@ -37,7 +39,9 @@ def koh_and_liang(pixels: np.ndarray, **changes: Any) -> bytes:
 
 
 def read_dogfish(folder: Path, content: bytes) -> dogfish.DogFish:
-    file = File("dogfish.npz", "dogfish.npz", 10**9, at_most=True)
+    shape = (2, 299, 299, 3)
+    arrays = (("X_train", shape), ("Y_train", (2,)), ("X_test", shape), ("Y_test", (2,)))
+    file = File("dogfish.npz", "dogfish.npz", 10**9, at_most=True, arrays=arrays)
     place, entry = fetched(folder, {file: content}, "dogfish")
     return dogfish.load(place, entry, (2, 2))
 
@@ -68,10 +72,81 @@ def test_what_is_no_dogfish(tmp_path: Path, changes: dict[str, Any], words: str)
         read_dogfish(tmp_path, koh_and_liang(np.zeros((4, 299, 299, 3)), **changes))
 
 
-@pytest.mark.parametrize("content", [b"no npz", koh_and_liang(np.zeros((4, 299, 299, 3)))[:-100]])
-def test_a_damaged_dogfish(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(UserError, match=r"X_train cannot be read.*python -m pipelines\.fetch dogfish"):
+def test_the_manifest_says_what_the_reader_takes() -> None:
+    shapes = {part: (count, dogfish.SIDE, dogfish.SIDE, 3) for part, count in (("train", 1800), ("test", 600))}
+    expected = {f"X_{part}": shape for part, shape in shapes.items()} | {"Y_train": (1800,), "Y_test": (600,)}
+    assert dict(dogfish.DOGFISH.files[0].arrays) == expected and (dogfish.TRAIN, dogfish.TEST) == (1800, 600)
+
+
+WHOLE = koh_and_liang(np.zeros((4, 299, 299, 3)))
+
+
+def without(name: str) -> bytes:
+    with np.load(io.BytesIO(WHOLE)) as arrays:
+        return zip_of({f"{key}.npy": npy_of(arrays[key]) for key in arrays.files if key != name})
+
+
+def npy_of(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def short(name: str) -> bytes:
+    """An array whose header promises more than there is; the zip itself is right."""
+    with np.load(io.BytesIO(WHOLE)) as arrays:
+        return zip_of({f"{key}.npy": npy_of(arrays[key])[: -8 if key == name else None] for key in arrays.files})
+
+
+def flipped_within(name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(WHOLE)) as archive:
+        place = archive.getinfo(f"{name}.npy").header_offset
+    changed = bytearray(WHOLE)
+    changed[place + 200] ^= 16
+    return bytes(changed)
+
+
+DAMAGED = {
+    "no npz": (b"no npz", "it is no whole npz file"),
+    "a page": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "it is a web page, no data"),
+    "half": (WHOLE[: len(WHOLE) // 2], "it is no whole npz file"),
+    "nearly all": (WHOLE[:-100], "it is no whole npz file"),
+    "an array less": (without("Y_test"), "it has no array Y_test"),
+    "eight bytes less": (short("X_test"), "X_test has 4291240 bytes, expected 4291248"),
+    "a bit flipped": (flipped_within("X_test"), "it is no whole npz file"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_dogfish_is_not_trusted(tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody published a sum of it: a copy that is not whole leaves nothing, and the right one is taken after it."""
+    content, words = DAMAGED[how]
+    with pytest.raises(UserError) as caught:
         read_dogfish(tmp_path, content)
+    for part in (words, "replace that copy by a whole one", "python -m pipelines.fetch dogfish"):
+        assert part in str(caught.value)
+    assert os.listdir(tmp_path / "raw/dogfish") == [] and "\n" not in str(caught.value)
+    assert "trusted" not in capsys.readouterr().err
+    assert read_dogfish(tmp_path, WHOLE).test_labels.tolist() == [1, 1]
+
+
+def test_half_a_dogfish_that_was_once_trusted_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "raw/dogfish"
+    place.mkdir(parents=True)
+    (place / "dogfish.npz").write_bytes(WHOLE[:5000])
+    (place / "dogfish.npz.sha256").write_text(f"{hashlib.sha256(WHOLE[:5000]).hexdigest()}  dogfish.npz\n")
+    assert read_dogfish(tmp_path, WHOLE).test_labels.tolist() == [1, 1]
+    assert f"{hashlib.sha256(WHOLE).hexdigest()}, which is trusted and recorded" in capsys.readouterr().err
+    # whole, and yet not what the reader takes: a second fetch says how to bring another copy
+    other = koh_and_liang(np.zeros((4, 299, 299, 3)), Y_test=np.array([0.0, 2.0]))
+    for path in place.iterdir():
+        path.unlink()
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"other values than 0 and 1: run `python -m pipelines\.fetch dogfish`"):
+            read_dogfish(tmp_path, other)
+    said = capsys.readouterr().out
+    mend = f"to bring another, delete it and {place / 'dogfish.npz.sha256'} and run this again"
+    assert f"{place / 'dogfish.npz'}: already there, the copy trusted first; {mend}" in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,16 +291,31 @@ def test_mini_imagenet_from_image_files(tmp_path: Path) -> None:
     """One archive of all images, in any folders; every line of the lists must be there."""
     pixels = {name: noise(84, 84, 3) for own in NAMES.values() for name in own}
     members = {f"images/{name}": encoded(one) for name, one in pixels.items()}
-    archive = archived("images.tar", members, "images.tar", at_most=True, sha256="")
+    more = {"at_most": True, "sha256": "", "lists": tuple(f"{name}.csv" for name in mini_imagenet.SETS)}
+    archive = archived("images.tar", members, "images.tar", **more)
     data = mini_imagenet.load_images(*fetched(tmp_path, {archive: tar_of(members), **lists(NAMES)}, "mini-imagenet-images"))
     for part, own in zip(data, NAMES.values(), strict=True):
         assert part.names == tuple(sorted({one[:9] for one in own}))
         np.testing.assert_array_equal(part.labels, [0, 0, 1, 1])
         np.testing.assert_array_equal(part.images, [pixels[one].transpose(2, 0, 1) for one in sorted(own)])
-    del members[f"images/{NAMES['val'][0]}"]
+    lacked = NAMES["val"][0]
+    del members[f"images/{lacked}"]
+    archive = archived("images.tar", members, "images.tar", **more)
+    for wrapped, count in ((tar_of(members), 11), (tar_of(members, "")[: 1024 * 4], None)):
+        with pytest.raises(UserError) as caught:
+            fetched(tmp_path / "less", {archive: wrapped, **lists(NAMES)}, "mini-imagenet-images")
+        words = f"it has {count} of the 12 images that train.csv, val.csv, test.csv list (it lacks {lacked}" if count else ""
+        assert "replace that copy" in str(caught.value) and words in str(caught.value)
+        # the lists have sums, so they come first, and stay
+        assert sorted(os.listdir(tmp_path / "less/raw/mini-imagenet-images")) == ["test.csv", "train.csv", "val.csv"]
+
+
+def test_the_lists_name_every_image_that_the_reader_takes(tmp_path: Path) -> None:
+    """Where nothing is looked up when it is fetched, the reader refuses a copy with images missing."""
+    members = {f"images/{name}": encoded(noise(84, 84, 3)) for own in NAMES.values() for name in own[1:]}
     archive = archived("images.tar", members, "images.tar", at_most=True, sha256="")
-    place = fetched(tmp_path / "less", {archive: tar_of(members), **lists(NAMES)}, "mini-imagenet-images")
-    with pytest.raises(UserError, match="3 of the 4 images of val.csv"):
+    place = fetched(tmp_path, {archive: tar_of(members), **lists(NAMES)}, "mini-imagenet-images")
+    with pytest.raises(UserError, match="3 of the 4 images of train.csv"):
         mini_imagenet.load_images(*place)
 
 

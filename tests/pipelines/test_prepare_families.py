@@ -260,6 +260,49 @@ def test_the_clean_label_attack(root: Path) -> None:
     np.testing.assert_array_equal(hidden["test_labels"][hidden["test_base"]], 1 - hidden["test_labels"])
 
 
+class InOrder(NamedTuple):
+    """A source that gives one class after the other, as dog against fish does; an image's first pixel is its own number,
+    its second one its label."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def in_order(classes: tuple[int, int], count: int = 100) -> InOrder:
+    labels = np.repeat(np.array(classes, np.uint8), count)
+    images = np.zeros((2 * count, 3, 4, 4), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = np.arange(2 * count), labels
+    return InOrder(images, labels, images, labels)
+
+
+@pytest.mark.parametrize("source", clean_label_prepare.SOURCES)
+def test_the_order_of_test_rows_does_not_tell_their_labels(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if source != "digits":
+        classes = (0, 1) if "dogfish" in source else (4, 9)
+        monkeypatch.setattr(sources, "load", lambda name, **_: in_order(classes))
+    else:
+        classes = (4, 9)
+    entry = preparing.Entry({"source": source, "pair": list(classes), "train_rows": 60, "test_rows": 75,
+                             "selection_rows": 10}, "here")  # fmt: skip
+    made, again = clean_label_prepare.prepare(entry), clean_label_prepare.prepare(entry)
+    labels, images = made.files["sealed.npz"]["test_labels"], made.files["train.npz"]["test_images"]
+    np.testing.assert_array_equal(again.files["sealed.npz"]["test_labels"], labels)
+    assert np.bincount(labels).tolist() == [75, 75]
+    # as many changes from row to row as a fair coin makes in 149 throws: mean 74.5, s.d. 6.1; sorted rows have one
+    assert 50 < np.count_nonzero(np.diff(labels.astype(int))) < 100
+    assert 25 < np.count_nonzero(labels[:75]) < 50
+    if source != "digits":
+        # each image has kept its own label, and the first 75 of each class are there
+        np.testing.assert_array_equal(np.array(classes)[labels], images[:, 0, 0, 1])
+        assert sorted(images[:, 0, 0, 0].tolist()) == [*range(75), *range(100, 175)]
+    else:
+        data = digits.load()
+        right = {image.tobytes(): label for image, label in zip(data.images, data.labels, strict=True)}
+        assert [right[image.tobytes()] for image in images] == np.array(classes)[labels].tolist()
+
+
 @pytest.mark.parametrize(("family", "data"), ENTRIES)
 def test_nothing_but_the_guard_reads_what_is_sealed(root: Path, family: str, data: str) -> None:
     folder = folder_of("embedded", data, family)
