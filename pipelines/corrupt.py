@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Sequence
 
 from pipelines.datasets import preparing
+from pipelines.datasets.folders import locked, named
 from pipelines.datasets.prepared import command, folder_of
 from pipelines.errors import UserError, run
 
@@ -25,9 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     entry = preparing.read_entry(options.family, options.profile, options.data)
     folder = folder_of(options.profile, options.data, options.family)
+    prepare = importlib.import_module(f"pipelines.{options.family}.prepare").prepare
     try:
-        made = importlib.import_module(f"pipelines.{options.family}.prepare").prepare(entry)
-        preparing.write(folder, made)
+        made = prepare(entry)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder, "writes into"), named(folder):
+            preparing.write(folder, made)
     except MemoryError as error:
         raise UserError(
             f"memory ran out over {folder}: close other programs, raise a limit (ulimit -v), or take a machine with more, "

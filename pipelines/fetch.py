@@ -38,14 +38,16 @@ def _already(file: File, folder: Path) -> str:
 
 
 def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
-    """A word or two for the whole: 'complete', 'in part', 'wrong' where any file is wrong, else 'missing' and how to get it.
+    """A word or two for the whole: 'complete', 'in part', 'wrong' or 'unreadable' where any file is, else 'missing' and how
+    to get it.
 
     That is '(mirror)' where the folder of a mirror, or data/mirror, has all of it; '(download)' where it has an address;
     '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is named.
     """
     states = {file.state(raw / entry.name) for file in entry.files}
-    if "wrong" in states:
-        return "wrong"
+    for trouble in ("unreadable", "wrong"):
+        if trouble in states:
+            return trouble
     if states == {"right"}:
         return "complete"
     if states != {"missing"}:
@@ -68,16 +70,21 @@ def listing(raw: Path = RAW, mirror: str | None = None) -> str:
 
 
 def check(entries: Sequence[DataSet], raw: Path = RAW) -> None:
-    """Verify every file by size and hash, a line for each; raises UserError where one is wrong or missing."""
-    commands = []
+    """Verify every file by size and hash, a line for each; raises UserError where one is wrong, missing or unreadable."""
+    commands: list[str] = []
+    mends: list[str] = []
     for entry in entries:
         for file in entry.files:
             found = file.state(raw / entry.name)
             print(f"{raw / entry.name / file.name}: {found}")
-            if found != "right" and entry.command not in commands:
+            if found == "unreadable":
+                mends.append(file.unreadable(raw / entry.name))
+            elif found != "right" and entry.command not in commands:
                 commands.append(entry.command)
     if commands:
-        raise UserError(f"files are missing or wrong: run `{' && '.join(commands)}`, it fetches those alone")
+        mends.append(f"files are missing or wrong: run `{' && '.join(commands)}`, it fetches those alone")
+    if mends:
+        raise UserError("; ".join(mends))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,9 +21,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
 
-from filelock import FileLock, Timeout
-
 from pipelines.datasets import archives, whole
+from pipelines.datasets.folders import locked, named
 from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
 from pipelines.errors import UserError
 
@@ -73,15 +72,18 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
 
     Raises:
         UserError: no source has the right content; names each source, what was wrong with it, and the mend.
+        UserError: what lies there cannot be read.
         OSError: `folder` cannot be written (`pipelines.errors.run` turns it into a message).
     """
+    if file.state(folder) == "unreadable":
+        raise UserError(file.unreadable(folder))
     if _is_there(entry, file, folder):
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
-    with _locked(folder):
+    with locked(folder, "fetches into"), named(folder / file.name):
         if _is_there(entry, file, folder):  # another process has brought it meanwhile
             return None
         if file.state(folder) == "right":  # recorded, and no whole file: its record would refuse the right one
@@ -95,17 +97,6 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
 def _is_there(entry: DataSet, file: File, folder: Path) -> bool:
     """Whether the right file lies in `folder`; one that is right by its record alone must be whole as well."""
     return file.state(folder) == "right" and (file.is_published or not whole.fault(folder / file.name, entry, file, folder))
-
-
-def _locked(folder: Path) -> FileLock:
-    """A lock on a data set's folder, beside it; says so where it has to wait."""
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-        lock.release()
-    except Timeout:
-        print(f"another process fetches into {folder}: waiting for it", file=sys.stderr)
-    return lock
 
 
 def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
@@ -132,17 +123,25 @@ def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
         for refusal in refusals:
             print(f"{entry.name}/{file.name} was not to be had from {refusal}", file=sys.stderr)
         return source
-    raise UserError(_not_found(entry, file, refusals))
+    raise UserError(_not_found(entry, file, folder, mirror, refusals))
 
 
-def _not_found(entry: DataSet, file: File, refusals: list[str]) -> str:
+def _not_found(entry: DataSet, file: File, folder: Path, mirror: str | None, refusals: list[str]) -> str:
+    """What to do about a file, and in the same breath about the data set's other files that are at hand nowhere."""
+    lacking = [file]
+    for other in entry.files:
+        at_hand = any(Path(source).is_file() for source in sources(entry, other, mirror) if not is_address(source))
+        if other != file and not at_hand and other.state(folder) != "right":
+            lacking.append(other)
+    places = ", ".join(f"{one.remote} at {BY_HAND / entry.name / one.remote}" for one in lacking)
+    names = ", ".join(f"{entry.name}/{one.remote}" for one in lacking)
     tried = f" Tried: {'; '.join(refusals)}." if refusals else ""
     offered = "connect to the network, or " if entry.addresses else ""
     where = f" ({entry.by_hand})" if entry.by_hand else ""
     return (
         f"{entry.name}/{file.name} could not be fetched.{tried} "
-        f"Mend: {offered}put {file.remote}{where} at {BY_HAND / entry.name / file.remote}, or set {MIRROR} to a folder or "
-        f"an http(s) address that holds {entry.name}/{file.remote}, then run `{entry.command}` again"
+        f"Mend: {offered}put {places}{where}, or set {MIRROR} to a folder or an http(s) address that holds {names}, "
+        f"then run `{entry.command}` again"
     )
 
 

@@ -31,7 +31,7 @@ BY_HAND = Path("data/mirror")
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 
-State = Literal["right", "wrong", "missing"]
+State = Literal["right", "wrong", "missing", "unreadable"]
 _CHUNK = 1 << 20  # bytes
 _SHA256_DIGITS = 64
 
@@ -86,14 +86,28 @@ class File:
         return words[0] if words and len(words[0]) == _SHA256_DIGITS else ""
 
     def state(self, folder: Path) -> State:
-        """What lies in `folder` under this name, by size and hash; raises OSError where it cannot be read."""
+        """What lies in `folder` under this name, by size and hash; "unreadable" where this user may not read it.
+
+        Raises OSError where reading fails for another cause.
+        """
         path = folder / self.name
-        if not path.exists():
-            return "missing"
-        expected = self.recorded(folder) if self.is_recorded else self.sha256
-        if not expected or (not self.is_recorded and path.stat().st_size != self.size):
-            return "wrong"
-        return "right" if sha256_of(path) == expected else "wrong"
+        try:
+            if not path.exists():
+                return "missing"
+            expected = self.recorded(folder) if self.is_recorded else self.sha256
+            if not expected or (not self.is_recorded and path.stat().st_size != self.size):
+                return "wrong"
+            return "right" if sha256_of(path) == expected else "wrong"
+        except PermissionError:
+            return "unreadable"
+
+    def unreadable(self, folder: Path) -> str:
+        """What to say of a file in that state."""
+        record = f", {self.record(folder)}" if self.is_recorded else ""
+        return (
+            f"{folder / self.name} cannot be read by this user: make it{record} and the folder readable "
+            f"(chmod -R u+rX {folder}, or ask its owner)"
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +152,8 @@ class DataSet:
     def checked(self, file: File, folder: Path) -> Path:
         """Where a file lies; raises UserError, naming the command that fetches it, unless it is the right one."""
         found = file.state(folder)
+        if found == "unreadable":
+            raise UserError(file.unreadable(folder))
         if found != "right":
             raise UserError(f"{folder / file.name} is {found}: run `{self.command}`")
         return folder / file.name

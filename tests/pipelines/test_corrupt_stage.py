@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,14 +16,14 @@ import numpy as np
 import pytest
 
 from pipelines import corrupt, fetch
-from pipelines.datasets import digits, mnist, preparing, sealed
+from pipelines.datasets import digits, folders, mnist, preparing, sealed
 from pipelines.datasets.corruption import first_rows
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import Prepared, folder_of, load_oracle_mask, load_training
 from pipelines.datasets.registry import MNIST, RAW
 from pipelines.datasets.splits import digits_splits
 from pipelines.denoising import prepare
-from pipelines.errors import UserError
+from pipelines.errors import UserError, run
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [4, 0, 11]
@@ -252,6 +254,54 @@ def test_the_command_line_ends_with_one_line_and_status_two(root: Path) -> None:
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: data/raw/mnist/train-images-idx3-ubyte is missing")
     assert done.stderr.count("\n") == 1
+
+
+def begun() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.corrupt", "denoising", "embedded", "digits-50"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_two_processes_prepare_one_folder_in_turn(root: Path) -> None:
+    """Both wait for a lock that is held here, then write one after the other; neither meets the other's unfinished files."""
+    folder = folder_of("embedded", "digits-50")
+    corrupt.main(["denoising", "embedded", "digits-50"])
+    expected = contents(folder)
+    before = {name: (folder / name).stat().st_mtime_ns for name in NAMES}
+    with folders.locked(folder, "writes into"):
+        both = [begun(), begun()]
+        said = [str(one.stderr and one.stderr.readline()) for one in both]
+        assert said == [f"another process writes into {folder}: waiting for it\n"] * 2
+        time.sleep(0.5)
+        assert {name: (folder / name).stat().st_mtime_ns for name in NAMES} == before
+    ended = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], ended
+    assert contents(folder) == expected and sorted(os.listdir(folder)) == NAMES
+    assert all((folder / name).stat().st_mtime_ns > before[name] for name in NAMES)
+
+
+def test_trouble_while_preparing_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk gives an error without a name; memory that runs out one without a word."""
+    folder = folder_of("embedded", "digits-50")
+    for raised, words in (
+        (OSError(errno.ENOSPC, "No space left on device"), f"No space left on device: {folder}; free some disk space"),
+        (MemoryError(), f"memory ran out over {folder}: close other programs"),
+    ):
+
+        def failing(*_: object, error: BaseException = raised, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched, pytest.raises(SystemExit) as caught:
+            patched.setattr(np, "savez", failing)
+            run(lambda: corrupt.main(["denoising", "embedded", "digits-50"]))
+        error = capsys.readouterr().err
+        assert caught.value.code == 2 and error.startswith(f"error: {words}") and error.count("\n") == 1
+        assert not (folder / "index.json").exists()
+    corrupt.main(["denoising", "embedded", "digits-50"])
+    assert sorted(os.listdir(folder)) == NAMES
 
 
 def test_only_evaluation_imports_the_sealed_labels() -> None:

@@ -105,7 +105,7 @@ def test_what_no_program_can_fetch(toy: Path, monkeypatch: pytest.MonkeyPatch, c
         run(lambda: command.main(["toy"]))
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    for part in (f"put {ARCHIVE.remote} (https://example.org/form has it) at {place}", download.MIRROR,
+    for part in (f"put {ARCHIVE.remote} at {place} (https://example.org/form has it), or set", download.MIRROR,
                  "python -m pipelines.fetch toy"):  # fmt: skip
         assert part in said
     assert said.count("\n") == 1 and "connect to the network" not in said
@@ -128,6 +128,26 @@ def test_without_network_the_place_is_named(tmp_path: Path, capsys: pytest.Captu
         download.fetch(packed(), ARCHIVE, tmp_path)
     for part in (CLOSED + ARCHIVE.remote, "refused", "connect to the network", str(BY_HAND / "toy" / ARCHIVE.remote)):
         assert part in str(caught.value)
+
+
+def test_all_files_that_are_nowhere_at_hand_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = [replace(FILE, name=f"digits-{number}", remote=f"digits-{number}.gz") for number in range(4)]
+    made = replace(entry(CLOSED), files=tuple(files))
+    mirror = mirror_of(tmp_path / "mirror")
+    (mirror / "toy" / FILE.remote).rename(mirror / "toy/digits-0.gz")
+    (BY_HAND / "toy").mkdir(parents=True)
+    (BY_HAND / "toy/digits-2.gz").write_bytes(WRAPPED)
+    with pytest.raises(UserError) as caught:
+        command.fetch(made, tmp_path / "raw", str(mirror))
+    # the first is there by now, the third lies where it belongs
+    said = str(caught.value)
+    assert "put digits-1.gz at data/mirror/toy/digits-1.gz, digits-3.gz at data/mirror/toy/digits-3.gz, or set" in said
+    assert "holds toy/digits-1.gz, toy/digits-3.gz, then run `python -m pipelines.fetch toy`" in said
+    for number in (1, 3):
+        (BY_HAND / f"toy/digits-{number}.gz").write_bytes(WRAPPED)
+    command.fetch(made, tmp_path / "raw", str(mirror))
+    assert command.state(made, tmp_path / "raw") == "complete"
 
 
 def test_a_cut_transfer_of_an_archive_goes_on(tmp_path: Path, serve: Callable[..., Server]) -> None:
@@ -285,7 +305,8 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         with monkeypatch.context() as patched, pytest.raises(SystemExit):
             patched.setattr(place, full)
             run(lambda: command.fetch(packed(), tmp_path / "raw", str(mirror)))
-        assert "free some disk space" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert f"error: No space left on device: {tmp_path / 'raw/toy/digits.tar'}; free some disk space" in error
         assert [name for name in os.listdir(tmp_path / "raw/toy") if not name.endswith(".sha256")] == []
         assert ARCHIVE.state(tmp_path / "raw/toy") == "missing"
 
@@ -304,3 +325,35 @@ def test_a_read_only_folder(plain_user: Path, capsys: pytest.CaptureFixture[str]
     error = capsys.readouterr().err
     assert str(raw) in error and "writable" in error and error.count("\n") == 1
     assert os.listdir(raw / "toy") == []
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_an_unreadable_file_is_told_as_such(
+    plain_user: Path, record: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The listing shows it among the others, and every command says what to make readable."""
+    raw, user = plain_user / "data/raw", os.geteuid()
+    made = packed() if record else entry()
+    monkeypatch.setitem(DATA_SETS, "toy", made)
+    os.seteuid(0) if os.getuid() == 0 else (plain_user / "data").chmod(0o755)
+    (plain_user / "mirror/toy" / FILE.remote).write_bytes(tar_of(MEMBERS) if record else WRAPPED)
+    command.fetch(made, raw, str(plain_user / "mirror"))
+    file = made.files[0]
+    hidden = file.record(raw / "toy") if record else raw / "toy" / file.name
+    hidden.chmod(0)
+    os.seteuid(user)
+    rows = {row.split()[0]: row for row in command.listing(raw).splitlines()}
+    assert " unreadable " in rows["toy"] and "missing" in rows["mnist"] and len(rows) == len(DATA_SETS) + 1
+    capsys.readouterr()
+    reading = lambda: made.checked(file, raw / "toy")  # noqa: E731
+    for act in (lambda: command.fetch(made, raw), lambda: command.check([made], raw), reading):
+        with pytest.raises(SystemExit) as caught:
+            run(act)
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert f"error: {raw / 'toy' / file.name} cannot be read by this user" in error and error.count("\n") == 1
+        assert f"chmod -R u+rX {raw / 'toy'}" in error and "writable" not in error
+        assert (str(file.record(raw / "toy")) in error) is record
+    os.seteuid(0) if os.getuid() == 0 else None
+    hidden.chmod(0o644)
+    assert command.state(made, raw) == "complete"
