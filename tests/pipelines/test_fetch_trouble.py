@@ -188,8 +188,11 @@ def test_a_server_that_sends_for_ever_is_cut_off(
     assert largest[0] <= (0 if stated else most) and sent[0] < 100_000_000
 
 
-def test_a_page_that_is_too_long_and_an_error_is_an_error(tmp_path: Path, serve: Callable[..., Server]) -> None:
-    server = serve(status=503, body=bytes(10_000_000))
+def test_the_long_page_of_an_error_is_told_as_the_error(
+    tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_MARGIN", 10 - FILE.size)
+    server = serve(status=503, body=bytes(1000))
     with pytest.raises(UserError, match="503"):
         download.fetch(entry(server.address), FILE, tmp_path / "raw")
 
