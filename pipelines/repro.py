@@ -230,13 +230,13 @@ def lost(found: Mapping[str, list[Any]], profile: str) -> list[str]:
 
     `--allow-missing`, which lets data be absent, takes any file in git's care for present: these are named one by one.
     """
-    gone = {
-        stage: kind_and_profile(stage)[0].partition("@")[0]
+    gone = [
+        (kind_and_profile(stage)[0], stage)
         for stage in to_make(found, profile)
         if any(not path.startswith("data/") for path in missing(found[stage], "changed outs"))
-    }
-    gone = {stage: kind for stage, kind in gone.items() if kind not in KINDS}
-    return sorted(gone, key=lambda stage: GATHERED.index(gone[stage]) if gone[stage] in GATHERED else -1)
+    ]
+    families = [stage for kind, stage in gone if kind not in (*KINDS, *GATHERED)]
+    return families + [stage for kind in GATHERED for own, stage in gone if own == kind]
 
 
 def pending(found: Mapping[str, list[Any]], profile: str) -> bool:

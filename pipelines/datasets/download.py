@@ -75,28 +75,29 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         UserError: what lies there cannot be read.
         OSError: `folder` cannot be written (`pipelines.errors.run` turns it into a message).
     """
-    if file.state(folder) == "unreadable":
+    found = file.state(folder)
+    if found == "unreadable":
         raise UserError(file.unreadable(folder))
-    if _is_there(entry, file, folder):
+    if found == "right" and _is_whole(entry, file, folder):
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
     with locked(folder, "fetches into"), named(folder / file.name):
-        if _is_there(entry, file, folder):  # another process has brought it meanwhile
-            return None
-        if file.state(folder) == "right":  # recorded, and no whole file: its record would refuse the right one
-            for left in (folder / file.name, file.record(folder)):
+        if file.state(folder) == "right":
+            if _is_whole(entry, file, folder):  # another process has brought it meanwhile
+                return None
+            for left in (folder / file.name, file.record(folder)):  # its record would refuse the right one
                 left.unlink()
         for left in folder.glob(_SCRATCH + "*"):  # of a process that was killed: nobody else is here
             shutil.rmtree(left)
         return _fetch(entry, file, folder, mirror)
 
 
-def _is_there(entry: DataSet, file: File, folder: Path) -> bool:
-    """Whether the right file lies in `folder`; one that is right by its record alone must be whole as well."""
-    return file.state(folder) == "right" and (file.is_published or not whole.fault(folder / file.name, entry, file, folder))
+def _is_whole(entry: DataSet, file: File, folder: Path) -> bool:
+    """Whether a file that is right is so by a published sum; one that is right by its record alone must be whole as well."""
+    return file.is_published or not whole.fault(folder / file.name, entry, file, folder)
 
 
 def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
