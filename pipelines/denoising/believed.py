@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells
-from pipelines.denoising.rows import data, has, label, method_of, named, paired
+from pipelines.denoising.rows import data, has, label, method_of, named, paired, quirk
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -91,10 +91,9 @@ def quirks(inputs: Sources) -> str:
     """Which quirks of the released code change the accuracy."""
     effects: dict[str, Difference] = {}
     for variant in has(inputs, "quirks"):
-        method = method_of(variant)
-        apart = None if variant == method else paired(inputs, ("quirks", variant), ("quirks", method))
+        apart = quirk(inputs, variant)
         if apart is not None:
-            effects[f"{label(method)}, {named(variant)} ({interval(apart, 2)})"] = apart
+            effects[f"{label(method_of(variant))}, {named(variant)} ({interval(apart, 2)})"] = apart
     if not effects:
         return ""
     told = {sign: [name for name, apart in effects.items() if apart.sign == sign] for sign in (1, -1)}

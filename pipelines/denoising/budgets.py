@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.denoising.rows import accuracies, as_numbers, data, has, label, paired, table
+from pipelines.denoising.rows import AGAINST_PENALTY, accuracies, against_penalty, as_numbers, data, has, label, table
 from pipelines.layout import Table, interval, number
 from pipelines.sources import Sources
 
@@ -21,7 +21,7 @@ def longer(inputs: Sources) -> Table:
         cell = inputs.cell("denoising", "longer", method)
         curves = cell["curves"]
         row, read = accuracies(inputs, "longer", method)
-        apart = None if method == "penalty" else paired(inputs, ("longer", method), ("longer", "penalty"))
+        apart = against_penalty(inputs, "longer", method)
         parts = {
             f"{share:.0%} of the budget": curves["test accuracy"]["mean"][_place(curves["iteration"], share)]
             for share in PARTS_OF_BUDGET
@@ -36,8 +36,7 @@ def longer(inputs: Sources) -> Table:
     notes = [
         f"On {data(inputs, 'longer')}; every step size is the one of the other experiments."
         " Accuracy on the training labels, wrong ones included where a method trains on them, says how far it has learnt"
-        " them by heart."
-        " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
+        f" them by heart.{AGAINST_PENALTY}",
     ]
     return table(inputs, "longer", "A longer budget", numbers, shown, notes)
 

@@ -36,6 +36,10 @@ NAMED = {
 RIVALS = {"stocbio": "stocBiO", "l2rw": "L2RW", "f2sa": "F2SA", "bome": "BOME"}
 """What methods that the paper does not have are called."""
 
+AGAINST_PENALTY = (
+    " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval."
+)
+"""The note of a table that has such a column."""
 SUMMARY = ("denoising/summary.json", "denoising/params.yaml")
 
 
@@ -90,6 +94,17 @@ def accuracies(inputs: Sources, *parts: str) -> tuple[dict[str, Any], dict[str, 
         read[name] = number(row[name], 3)
     row["diverged"] = read["diverged"] = cell["diverged"]
     return row, read
+
+
+def against_penalty(inputs: Sources, experiment: str, method: str) -> Difference | None:
+    """`paired` with Penalty in the same experiment; None for Penalty itself."""
+    return None if method == "penalty" else paired(inputs, (experiment, method), (experiment, "penalty"))
+
+
+def quirk(inputs: Sources, variant: str) -> Difference | None:
+    """`paired` with the method as released, among the quirks; None for that method itself."""
+    method = method_of(variant)
+    return None if variant == method else paired(inputs, ("quirks", variant), ("quirks", method))
 
 
 def as_numbers(apart: Difference | None) -> dict[str, Any]:

@@ -8,7 +8,21 @@ from typing import Any
 from pipelines import comparison, published
 from pipelines.comparison import Difference
 from pipelines.denoising import budgets, cells
-from pipelines.denoising.rows import accuracies, as_numbers, data, has, label, method_of, named, paired, seconds_of, table
+from pipelines.denoising.rows import (
+    AGAINST_PENALTY,
+    accuracies,
+    against_penalty,
+    as_numbers,
+    data,
+    has,
+    label,
+    method_of,
+    named,
+    paired,
+    quirk,
+    seconds_of,
+    table,
+)
 from pipelines.layout import Table, interval, number, plus_minus, printed
 from pipelines.sources import Sources
 
@@ -20,7 +34,7 @@ def quirks(inputs: Sources) -> Table:
     numbers, shown = [], []
     for variant in has(inputs, "quirks"):
         method = method_of(variant)
-        apart = None if variant == method else paired(inputs, ("quirks", variant), ("quirks", method))
+        apart = quirk(inputs, variant)
         row, read = accuracies(inputs, "quirks", variant)
         head = {"method": label(method), "what is changed": named(variant) or "nothing: as released"}
         numbers.append({**head, **row, **as_numbers(apart)})
@@ -42,7 +56,7 @@ def tuned(inputs: Sources) -> Table:
     plan = inputs.params["denoising"].get("search", {}).get("tuned", {})
     for method in has(inputs, "tuned"):
         row, read = accuracies(inputs, "tuned", method)
-        apart = None if method == "penalty" else paired(inputs, ("tuned", method), ("tuned", "penalty"))
+        apart = against_penalty(inputs, "tuned", method)
         before = inputs.accuracy("quirks", method) if method in untuned else None
         head = {"method": label(method)}
         numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
@@ -59,8 +73,7 @@ def tuned(inputs: Sources) -> Table:
     notes = [
         f"On {data(inputs, 'tuned')}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
         " trials of other seeds, and took the one with the best accuracy on the selection split, which is in neither cost."
-        " As released: the cell of the same name among the quirks."
-        " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval.",
+        f" As released: the cell of the same name among the quirks.{AGAINST_PENALTY}",
     ]
     return table(inputs, "tuned", "Equal tuning", numbers, shown, notes)
 
