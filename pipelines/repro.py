@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -30,10 +31,8 @@ LONG = ("train", "ledger", "memory", "demonstrations")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
 AFTER = "retrain"
 """The kind that trains with what other cells have learnt, side by side when those are done."""
-KINDS = ("corrupt", "facts", *LONG, AFTER, "evaluate")
+TRAINED = ("corrupt", *LONG, AFTER, "evaluate")
 """Kinds that run side by side, in this order."""
-GATHERED = ("time", "summary", "costs", "tables", "figures", "pages")
-"""Kinds that read what others wrote, in this order, after all other kinds."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
 MISSING = ("deleted", "not in cache")
@@ -95,7 +94,7 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
 
     A stage whose only changes are files of data/ that are not there is not stale: nothing it depends on has changed.
     """
-    by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    by_kind: dict[str, list[str]] = {kind: [] for kind in TRAINED}
     for stage in to_make(found, profile):
         kind, _ = kind_and_profile(stage)
         if kind in by_kind:
@@ -226,17 +225,21 @@ def _by_dvc(*arguments: str) -> None:
 
 
 def lost(found: Mapping[str, list[Any]], profile: str) -> list[str]:
-    """The stages, those of the families before those that draw, whose results or reports are not there any more.
+    """The stages whose results or reports are not there and that do not train: each after those that make what it misses.
 
     `--allow-missing`, which lets data be absent, takes any file in git's care for present: these are named one by one.
     """
+    makers = {path: stage for stage, changes in found.items() for path in missing(changes, "changed outs")}
     gone = [
-        (kind_and_profile(stage)[0], stage)
+        stage
         for stage in to_make(found, profile)
-        if any(not path.startswith("data/") for path in missing(found[stage], "changed outs"))
+        if kind_and_profile(stage)[0] not in TRAINED
+        and any(not path.startswith("data/") for path in missing(found[stage], "changed outs"))
     ]
-    families = [stage for kind, stage in gone if kind not in (*KINDS, *GATHERED)]
-    return families + [stage for kind in GATHERED for own, stage in gone if own == kind]
+    order = TopologicalSorter({
+        stage: {makers[path] for path in missing(found[stage], "changed deps") if path in makers} for stage in gone
+    })
+    return [stage for stage in order.static_order() if stage in gone]
 
 
 def pending(found: Mapping[str, list[Any]], profile: str) -> bool:
