@@ -1,4 +1,8 @@
-"""Every solver with settings that reach all of its state in a few steps."""
+"""Every solver with settings that reach all of its state in a few steps.
+
+Those of the package, and the template, are written out. A solver that was added has its defaults with large steps, so that
+it keeps to what all of them keep to.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from core import Bilevel, solvers
 from core.optimizers import Adam, Momentum
+from core.solvers import template
 from core.trees import leaves
 from tests.core.quadratics import quadratic
 
@@ -17,7 +22,9 @@ PROBLEM = QUADRATIC.problem()
 
 # large steps, so that a few of them reach every part of the state
 STEPS = {"upper_step_size": 0.05, "lower_step_size": 0.04}
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
+Case = tuple[str, dict[str, Any]]
+TEMPLATE = "template"
+OWN: dict[str, Case] = {
     "gd": ("gd", STEPS),
     "gd-momentum": ("gd", {**STEPS, "upper_optimizer": Momentum(), "lower_optimizer": Momentum()}),
     "rmd": ("rmd", STEPS),
@@ -70,12 +77,26 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "l2rw-persistent": ("l2rw", {**STEPS, "persistent": True, "virtual_step_size": 0.3}),
     "meta-weight-net": ("meta-weight-net", STEPS),
     "meta-weight-net-released": ("meta-weight-net", {**STEPS, "preset": "released"}),
+    # what a new solver begins as; it has no name
+    TEMPLATE: (TEMPLATE, {**STEPS, "upper_optimizer": Momentum()}),
 }
+NAMES = {name for name, _ in OWN.values()} - {TEMPLATE}
+"""The solvers of the package. The theory family's ledger has the same ones, which a test of it asks for."""
+
+
+def by_default(name: str) -> Case:
+    """A solver with the large steps, of those settings that it has."""
+    fields = type(solvers.make(name, PROBLEM)).__dataclass_fields__
+    return name, {key: value for key, value in STEPS.items() if key in fields}
+
+
+CASES = OWN | {f"added {name}": by_default(name) for name in solvers.names() if name not in NAMES}
 
 
 def make(case: str, problem: Bilevel = PROBLEM, **more: Any) -> Any:
     name, settings = CASES[case]
-    return solvers.make(name, problem, **{"lower_steps": 3, **settings, **more})
+    settings = {"lower_steps": 3, **settings, **more}
+    return template.SOLVER(problem=problem, **settings) if case == TEMPLATE else solvers.make(name, problem, **settings)
 
 
 def steps(solver: Any, state: Any, count: int, batch: Any = None) -> Any:

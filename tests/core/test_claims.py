@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.func import grad, hessian
+from torch.func import grad, hessian, vmap
 
 from core import hypergradient, solvers
 from core.products import lower_gradient, penalty_gradients, upper_gradients
-from tests.core import smooth
+from tests.core import smooth, stacked
 from tests.core.checks import assert_near
-from tests.core.quadratics import PLAIN, V, points, quadratic
+from tests.core.quadratics import PLAIN, Quadratic, V, points, quadratic
 
 QUADRATIC = quadratic()
 PROBLEM = QUADRATIC.problem()
@@ -43,6 +43,61 @@ def test_the_distance_to_the_hypergradient_is_of_order_one_over_gamma() -> None:
         distances.append((out.upper - QUADRATIC.hypergradient(u)).norm().item())
     slope = np.polyfit(np.log(gammas), np.log(distances), 1)[0]
     assert slope == pytest.approx(-1, abs=0.05)
+
+
+def slopes(gammas: np.ndarray, distances: list[torch.Tensor]) -> np.ndarray:
+    """The exponent of gamma of each problem, from distances [COUNT] at every gamma."""
+    found: np.ndarray = np.polyfit(np.log(gammas), torch.stack(distances).log().numpy(), 1)[0]
+    return found
+
+
+def test_the_bias_of_the_upper_gradient_on_sixty_problems() -> None:
+    """Of each the exponent of gamma is within 10% of -1: at v-hat in closed form, and where the solver's lower steps end."""
+    u, v, matrices = stacked.problems(stacked.between(1.0, 1.5))
+    exact = stacked.closed(lambda q, u, v: q.hypergradient(u), u, v, matrices)
+    gammas = np.logspace(2, 5, 7)
+    biased, moved, away = [], [], []
+    lower = stacked.lower_solutions(u, v, matrices)
+    for gamma in gammas:
+        hats = stacked.closed(lambda q, u, v, g=gamma: q.penalty_lower_solution(u, g), u, v, matrices)
+        settings = {"gamma": gamma, "nu": ZERO, "lam": 0.0}
+        made = vmap(lambda u, v, m, s=settings: penalty_gradients(stacked.PROBLEM, u, v, m, **s))(u, hats, matrices)
+        biased.append((made.upper - exact).norm(dim=1))
+        away.append((hats - lower).norm(dim=1))
+        # one step of the method, from anywhere: curvatures of f~ in v lie between gamma and 2.25 gamma + 1
+        solver = solvers.make(
+            "penalty", stacked.PROBLEM, lower_steps=80, upper_step_size=1.0, lower_step_size=1 / (1 + 2.25 * gamma),
+            gamma_0=gamma, **PLAIN,
+        )  # fmt: skip
+        after = vmap(lambda u, v, m, s=solver: s.step(s.init(u, v), m)[0].u)(u, v, matrices)
+        stacked.assert_each_near(u - after, made.upper, 1e-6)
+        moved.append((u - after - exact).norm(dim=1))
+    for distances in (biased, moved, away):
+        found = slopes(gammas, distances)
+        assert found.shape == (stacked.COUNT,) and stacked.COUNT >= 50
+        assert (abs(found + 1) < 0.1).all(), found
+
+
+def test_the_bias_of_the_solution_on_sixty_problems() -> None:
+    """The solver without multipliers stays at the minimiser of f~ and of no other gamma's; it comes to the solution as 1/gamma."""
+    u, v, matrices = stacked.problems(stacked.between(1.0, 2.0))
+    solution = stacked.closed(lambda q, u, v: q.solution(), u, v, matrices)
+    gammas, biased = np.logspace(2, 5, 7), []
+    for gamma in gammas:
+        at_u, at_v = vmap(lambda m, g=gamma: Quadratic(**m).penalty_solution(g))(matrices)
+        solver = solvers.make(
+            "penalty", stacked.PROBLEM, lower_steps=2, upper_step_size=0.01 / gamma, lower_step_size=0.01 / gamma,
+            gamma_0=gamma, multipliers=False, **PLAIN,
+        )  # fmt: skip
+        moves = []
+        for start_u, start_v in ((at_u, at_v), (solution, stacked.lower_solutions(solution, v, matrices))):
+            state = vmap(lambda u, v, m, s=solver: s.step(s.init(u, v), m)[0])(start_u, start_v, matrices)
+            moves.append((state.u - start_u).norm(dim=1) + (state.v - start_v).norm(dim=1))
+        assert (moves[0] < 1e-6 * moves[1]).all()
+        biased.append((at_u - solution).norm(dim=1))
+    found = slopes(gammas, biased)
+    assert found.shape == (stacked.COUNT,)
+    assert (abs(found + 1) < 0.1).all(), found
 
 
 def test_the_penalty_minimiser_tends_to_the_lower_solution_at_that_order() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import made_up
 import pytest
+import small_project
 from ruamel.yaml import YAML
+from small_project import call, done
 
 from pipelines import claimed, comparison, figures, settings, sources, tables, told
 from pipelines.drawing import LOOKS, looks, style
@@ -90,3 +93,31 @@ def test_looks_are_told_apart() -> None:
     assert found["penalty"] == LOOKS["penalty"]
     assert len({json.dumps(look, sort_keys=True) for look in found.values()}) == 3
     assert looks(["a", "b"])["a"] == found["a"]
+
+
+def test_the_steps_of_the_readme(tmp_path: Path) -> None:
+    """The template's copy is a solver with a stage of its own, trained and evaluated; taken out, it leaves no trace."""
+    project = small_project.copy(tmp_path / "project")
+    params, solver = project / "pipelines/synthetic/params.yaml", project / "core/solvers/identity.py"
+    plain, stages = params.read_text(), project / "pipelines/synthetic/embedded/dvc.yaml"
+    before, cell = stages.read_text(), ("synthetic", "embedded", "ex1", "identity", "released")
+    assert "there are: gd, penalty" in call(project, "-m", "pipelines.train", *cell).stderr
+
+    shutil.copy(project / "core/solvers/template.py", solver)
+    line = "      gd: {solver: gd, settings: {upper_step_size: 1e-3, lower_step_size: 1e-4}}\n"
+    assert plain.count(line) == 2
+    text = plain.replace("methods: [gd, penalty]", "methods: [gd, penalty, identity]")
+    params.write_text(text.replace(line, line + line.replace("gd", "identity")))
+    done(project, "-m", "pipelines.stages")
+    stage = YAML(typ="safe").load(stages)["stages"]["train_embedded_identity"]
+    own = {name for name in stage["deps"] if name.startswith("core/solvers/")}
+    assert own == {f"core/solvers/{name}.py" for name in ("__init__", "base", "identity")}
+    for command in ("train", "evaluate"):
+        done(project, "-m", f"pipelines.{command}", *cell)
+    folder = project / "results/embedded/synthetic/ex1-identity-released"
+    assert json.loads((folder / "metrics.json").read_text())["summary"]["T=2"]["error"]["n"] == 2
+
+    solver.unlink()
+    params.write_text(plain)
+    done(project, "-m", "pipelines.stages")
+    assert stages.read_text() == before
