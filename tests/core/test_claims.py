@@ -79,7 +79,7 @@ def test_the_bias_of_the_upper_gradient_on_sixty_problems() -> None:
 
 
 def test_the_bias_of_the_solution_on_sixty_problems() -> None:
-    """The solver without multipliers stays at the minimiser of f~ and of no other gamma's; it comes to the solution as 1/gamma."""
+    """The solver without multipliers stays at the minimiser of f~, not at the solution, from which that is 1/gamma away."""
     u, v, matrices = stacked.problems(stacked.between(1.0, 2.0))
     solution = stacked.closed(lambda q, u, v: q.solution(), u, v, matrices)
     gammas, biased = np.logspace(2, 5, 7), []

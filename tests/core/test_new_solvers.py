@@ -84,8 +84,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     module, facts = place / "far_away" / "identity.py", place / "far_away-1.0.dist-info"
     module.parent.mkdir(parents=True)
     facts.mkdir()
-    module.write_text((ROOT / "core/solvers/template.py").read_text().replace("class Template", "class Identity")
-                      .replace("SOLVER = Template", "SOLVER = Identity"))  # fmt: skip
+    module.write_text((ROOT / "core/solvers/template.py").read_text().replace("Template", "Identity"))
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: far-away\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text(
         f"[{solvers.GROUP}]\nfar-identity = far_away.identity\npenalty = far_away.identity\n"
