@@ -31,7 +31,7 @@ LONG = ("train", "ledger", "memory", "demonstrations")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
 AFTER = "retrain"
 """The kind that trains with what other cells have learnt, side by side when those are done."""
-TRAINED = ("corrupt", *LONG, AFTER, "evaluate")
+SIDE_BY_SIDE = ("corrupt", *LONG, AFTER, "evaluate")
 """Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
@@ -94,7 +94,7 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
 
     A stage whose only changes are files of data/ that are not there is not stale: nothing it depends on has changed.
     """
-    by_kind: dict[str, list[str]] = {kind: [] for kind in TRAINED}
+    by_kind: dict[str, list[str]] = {kind: [] for kind in SIDE_BY_SIDE}
     for stage in to_make(found, profile):
         kind, _ = kind_and_profile(stage)
         if kind in by_kind:
@@ -225,20 +225,19 @@ def _by_dvc(*arguments: str) -> None:
 
 
 def lost(found: Mapping[str, list[Any]], profile: str) -> list[str]:
-    """The stages whose results or reports are not there and that do not train: each after those that make what it misses.
+    """The stages whose results or reports are not there, each after those that make what it misses; without those that run
+    side by side.
 
     `--allow-missing`, which lets data be absent, takes any file in git's care for present: these are named one by one.
     """
-    makers = {path: stage for stage, changes in found.items() for path in missing(changes, "changed outs")}
     gone = [
         stage
         for stage in to_make(found, profile)
-        if kind_and_profile(stage)[0] not in TRAINED
+        if kind_and_profile(stage)[0] not in SIDE_BY_SIDE
         and any(not path.startswith("data/") for path in missing(found[stage], "changed outs"))
     ]
-    order = TopologicalSorter({
-        stage: {makers[path] for path in missing(found[stage], "changed deps") if path in makers} for stage in gone
-    })
+    makers = makers_of_missing(found)
+    order = TopologicalSorter({stage: makers[stage] for stage in gone})
     return [stage for stage in order.static_order() if stage in gone]
 
 
@@ -258,19 +257,27 @@ def prepare_data(found: dict[str, list[Any]], profile: str, workers: int) -> dic
 
 
 def needed_data(found: Mapping[str, list[Any]], profile: str, kind: str) -> list[str]:
-    """The stages of a kind that make what a stage to be made reads, at once or through others, and what is not there.
-
-    Who makes what is DVC's word: a path that one stage misses among its deps is missing among the outs of its maker.
-    """
-    makers = {path: stage for stage, changes in found.items() for path in missing(changes, "changed outs")}
+    """The stages of a kind that make what a stage to be made reads, at once or through others, and what is not there."""
+    makers = makers_of_missing(found)
     needed = set(to_make(found, profile))
     todo = list(needed)
     while todo:
-        paths = missing(found[todo.pop()], "changed deps")
-        new = {makers[path] for path in paths if path in makers} - needed
+        new = makers[todo.pop()] - needed
         needed |= new
         todo += new
     return [stage for stage in found if stage in needed and kind_and_profile(stage)[0] == kind]
+
+
+def makers_of_missing(found: Mapping[str, list[Any]]) -> dict[str, set[str]]:
+    """{stage: the stages that make what it reads and what is not there}.
+
+    Who makes what is DVC's word: a path that one stage misses among its deps is missing among the outs of its maker.
+    """
+    maker = {path: stage for stage, changes in found.items() for path in missing(changes, "changed outs")}
+    return {
+        stage: {maker[path] for path in missing(changes, "changed deps") if path in maker}
+        for stage, changes in found.items()
+    }
 
 
 def missing(changes: Iterable[Any], among: str) -> set[str]:
