@@ -81,7 +81,7 @@ OWN: dict[str, Case] = {
     TEMPLATE: (TEMPLATE, {**STEPS, "upper_optimizer": Momentum()}),
 }
 NAMES = {name for name, _ in OWN.values()} - {TEMPLATE}
-"""The solvers of the package. The theory family's ledger has the same ones, which a test of it asks for."""
+"""The solvers of the package."""
 
 
 def by_default(name: str) -> Case:

@@ -121,8 +121,8 @@ def theory(profile: str) -> dict[str, Any]:
                 rows[what].append({"method": method, "varied": varied, "values": [4, 8, 16, 32], key: costs,
                                    "exponent": exponent})  # fmt: skip
     ledger = [
-        {"problem": problem, "condition": 1.0, "kind": kind, "method": method, "steps": 9, "error": 1e-3, "rate": 0.5,
-         "derived rate": 0.5, "exponent": None, "verdict": "order as derived", "seeds": 5 if kind == "solver" else 3}
+        {"problem": problem, "condition": 1.0, "kind": kind, "method": method, "steps": 9, "error": 1e-3,
+         "measured": 0.5, "derived": 0.5, "verdict": "order as derived"}
         for problem in ("a ridge", "a network") for kind, method in (("estimator", "reverse"), ("solver", "Penalty"))
     ]  # fmt: skip
     shown = [
