@@ -76,6 +76,7 @@ def _compiled(
 ) -> tuple[Tree, Path]:
     """The same through `torch`'s scan, which takes flat tuples of tensors that alias nothing."""
     flat, rebuild = flatten(carry)
+    flat = tuple(leaf.clone() if any(leaf is other for other in flat[:index]) else leaf for index, leaf in enumerate(flat))
     flat_along, rebuild_along = flatten(along)
 
     def one(carried: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -47,3 +47,5 @@ class Bilevel:
     project_upper: Callable[[Tree], Tree] = unconstrained
     project_lower: Callable[[Tree], Tree] = unconstrained
     visited: Callable[[Any], Tensor | None] = every_entry
+    asked: set[bool] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Whether g has been asked for its graph (`core.graph`), for first (False) and second (True) derivatives."""

@@ -6,7 +6,8 @@ the calls of one step, counted once, are those of every step; compiled code is t
 Products are reverse over reverse: measured cheaper on a CPU than forward over reverse, and it compiles.
 
 Where a cost cannot be evaluated or differentiated, eager code raises ValueError with the reason and the shapes of u, v and
-batch (`core.validate`).
+batch (`core.validate`). What torch would silently take for a constant is found by asking g for its graph, once for each
+problem (`core.graph`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
+from core.graph import check_graph
 from core.problem import Bilevel
 from core.trees import Tree, add_scaled, detach, leaves, scaled, tree_map
-from core.validate import explained, reason
+from core.validate import NO_SECOND_DERIVATIVE, explained, reason
 
 KINDS = ("gradients_f", "gradients_g", "hessian_products", "cross_products", "jacobian_products_h")
 _open: list[Counter[str]] = []
@@ -57,16 +59,25 @@ def derivatives(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Iterator[tupl
         value, pull = vjp(along, at)
         return pull(value)
 
-    second = (
-        "g has no second derivative in v and {} (an in-place or non-differentiable operation, or one without double"
-        " backward, such as a fused attention?)"
-    )
-    yield second.format("v"), lambda: pulled(lambda x: inner(u, x, batch), v)
-    yield second.format("u"), lambda: pulled(lambda x: inner(x, v, batch), u)
+    yield NO_SECOND_DERIVATIVE.format("v"), lambda: pulled(lambda x: inner(u, x, batch), v)
+    yield NO_SECOND_DERIVATIVE.format("u"), lambda: pulled(lambda x: inner(x, v, batch), u)
+    if problem.equality is not None:
+        h = problem.equality
+        yield "h has no derivative in u", lambda: pulled(lambda x: h(x, v, batch), u)
+        yield "h has no derivative in v", lambda: pulled(lambda x: h(u, x, batch), v)
 
 
-def _explained(call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Any:
-    return explained(call, problem, u, v, batch, derivatives)
+def _explained(
+    call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool = False
+) -> Any:
+    """The result of `call`, where it fails with the reason; `second`: it takes second derivatives of g."""
+
+    def asked() -> Any:
+        result = call()
+        check_graph(problem, u, v, batch, second)
+        return result
+
+    return explained(asked, problem, u, v, batch, derivatives)
 
 
 def lower_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
@@ -113,7 +124,7 @@ def linearize(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Linearised:
     """Linearise grad_v g at (u, v), so that many products there share its graph. One gradient of g."""
     _count(gradients_g=1)
     inner = grad(problem.lower, argnums=1)
-    value, pull_v = _explained(lambda: vjp(lambda v_: inner(u, v_, batch), v), problem, u, v, batch)
+    value, pull_v = _explained(lambda: vjp(lambda v_: inner(u, v_, batch), v), problem, u, v, batch, second=True)
 
     def hessian(q: Tree) -> Tree:
         _count(hessian_products=1)
@@ -147,7 +158,7 @@ def lower_tangents(problem: Bilevel, u: Tree, v: Tree, batch: Any, du: Tree, dv:
         _, pull = vjp(lambda v_: inner(u, v_, batch), v)
         return vmap(lambda a, b: pull((a, b))[0])(du, dv)
 
-    return _explained(pulled, problem, u, v, batch)
+    return _explained(pulled, problem, u, v, batch, second=True)
 
 
 class PenaltyGradients(NamedTuple):
@@ -209,7 +220,7 @@ def penalty_gradients(
             return vjp(lambda u_: pieces(u_, v), u)
         return vjp(lambda v_: pieces(u, v_), v) if wrt == "v" else vjp(pieces, u, v)
 
-    (cost, residual, constraint), pull = _explained(linearised, problem, u, v, batch)
+    (cost, residual, constraint), pull = _explained(linearised, problem, u, v, batch, second=True)
     if not isinstance(cost, Tensor) or cost.dim():
         # pulled back, a vector would stand for the sum of its entries
         raise ValueError(reason(problem, u, v, batch, derivatives))

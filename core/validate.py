@@ -15,6 +15,10 @@ from core.trees import Tree, leaves, tree_map
 Derivatives = Callable[[Bilevel, Tree, Tree, Any], Iterator[tuple[str, Callable[[], Any]]]]
 """(problem, u, v, batch) -> what is wrong where a derivative fails, and the call that takes it; the simplest first."""
 
+NO_SECOND_DERIVATIVE = (
+    "g has no second derivative in v and {} (an in-place or non-differentiable operation, or one without double backward,"
+    " such as a fused attention?)"
+)
 _FAILURES = (RuntimeError, IndexError, TypeError, ValueError, NotImplementedError)
 
 
@@ -58,11 +62,11 @@ def explained(
 
 
 def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivatives) -> str | None:
-    """Why f or g cannot be evaluated or differentiated at (u, v, batch), None where they can.
+    """Why f, g or h cannot be evaluated or differentiated at (u, v, batch), None where they can.
 
     Args: derivatives: those that are asked for where both costs can be evaluated; of `core.products`.
     """
-    at = f"with u {shape(u)}, v {shape(v)}, batch {shape(batch)}"
+    at = place(u, v, batch)
     u, v = tree_map(torch.clone, u), tree_map(torch.clone, v)  # a cost that writes over its arguments is asked too
     for name, cost in (("f", problem.upper), ("g", problem.lower)):
         try:
@@ -71,12 +75,24 @@ def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivati
             return f"{name}(u, v, batch) cannot be evaluated {at}: {_first_line(error)}"
         if not isinstance(value, Tensor) or value.dim() > 0:
             return f"{name}(u, v, batch) must return a scalar tensor, it returned {shape(value)} {at}"
+    if problem.equality is not None:
+        try:
+            residuals = problem.equality(u, v, batch)
+        except _FAILURES as error:
+            return f"h(u, v, batch) cannot be evaluated {at}: {_first_line(error)}"
+        if not leaves(residuals):
+            return f"h(u, v, batch) must return tensors, it returned {shape(residuals)} {at}"
     for words, derivative in derivatives(problem, u, v, batch):
         try:
             derivative()
         except _FAILURES as error:
             return f"{words} {at}: {_first_line(error)}"
     return None
+
+
+def place(u: Tree, v: Tree, batch: Any) -> str:
+    """Where a cost was asked, in words."""
+    return f"with u {shape(u)}, v {shape(v)}, batch {shape(batch)}"
 
 
 def shape(tree: Any) -> str:

@@ -1,7 +1,8 @@
 """Settle cells that only an edit of code made stale: `python -m pipelines.accept`; this is `make accept`.
 
-Re-runs the first steps of each such cell, and compares the states' hashes, the first observations and the oracle calls with
-those in its record. Where all are the same, the edit did not change the mathematics: DVC is told that the record stands.
+Re-runs the first steps of each such cell, of the first of its trials (all, where they are stacked: the others are the same
+program on other draws), and compares the states' hashes, the first observations and the oracle calls with those in its
+record. Where all are the same, the edit did not change the mathematics: DVC is told that the record stands.
 The others are left stale, and `make repro` trains them. Another processor, even one of the same name, may differ from the
 record in the last bits: then the comparison is with what the sources of the record's time make of these steps here.
 """
@@ -59,9 +60,8 @@ def only_code_changed(changes: list[Any]) -> bool:
 
 
 def first_steps(cell: Cell) -> list[dict[str, Any]]:
-    """What the sources as they stand make of a cell's first steps: its trials, of which one group is observed, since
-    observing takes most of the time."""
-    record = train(cell, machine.device(), steps=int(cell.common["first_steps"]), observed_groups=1)
+    """What the sources as they stand make of the first steps of a cell's first group of trials."""
+    record = train(cell, machine.device(), steps=int(cell.common["first_steps"]), groups=1)
     trials: list[dict[str, Any]] = record["trials"]
     return trials
 
@@ -70,9 +70,10 @@ def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
     """The same by the sources that the record was made with, on this machine; raises UserError where they cannot run."""
     # of what is imported here only the sources of the cell are earlier ones; this module needs more than those
     asked = (
-        "import json, sys; from pipelines import families, machine; from pipelines.train import train;"
+        "import inspect, json, sys; from pipelines import families, machine; from pipelines.train import train;"
         "cell = families.cell(sys.argv[1], sys.argv[2], tuple(sys.argv[3:]));"
-        "print(json.dumps(train(cell, machine.device(), steps=int(cell.common['first_steps']))['trials']))"
+        "one = {name: 1 for name in ('groups', 'observed_groups') if name in inspect.signature(train).parameters};"
+        "print(json.dumps(train(cell, machine.device(), steps=int(cell.common['first_steps']), **one)['trials']))"
     )
     with earlier.project_of(stage_of(cell)) as project:
         done = subprocess.run(
@@ -113,11 +114,11 @@ def difference(cell: Cell) -> str | None:
 
 def _apart(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str | None:
     """The first thing in which the first steps of two lists of trials differ."""
-    for one, other in zip(old, new, strict=True):
+    for one, other in zip(old[: len(new)], new, strict=True):
         if one["state_after_first_steps"] != other["state_after_first_steps"]:
             return f"the state of trial {other['seed']} differs after the first steps"
-        for name, values in other["curve"].items():  # empty for all but the first group of trials
-            if values and values[0] != one["curve"].get(name, [None])[0]:
+        for name, values in other["curve"].items():
+            if values[0] != one["curve"].get(name, [None])[0]:
                 return f"trial {other['seed']} starts with another {name}"
     return None
 

@@ -65,7 +65,7 @@ def train(
     device: torch.device,
     steps: int | None = None,
     report: Live | None = None,
-    observed_groups: int | None = None,
+    groups: int | None = None,
 ) -> dict[str, Any]:
     """The record of a cell.
 
@@ -73,7 +73,7 @@ def train(
         steps: stop each trial after so many iterations, and keep no checkpoint: for `accept`, which compares the
             hashes of the first steps.
         report: who is told of the observations as they are made.
-        observed_groups: observe so many groups of trials, the first; None for all.
+        groups: train so many groups of trials, the first; the record then holds those alone. None for all.
     """
     torch.set_num_threads(cell.common["threads"])
     # not use_deterministic_algorithms, which imports the whole compiler for a setting that `core.trials` makes itself
@@ -85,12 +85,11 @@ def train(
     trials: list[dict[str, Any]] = [{} for _ in work.labels]
     with checkpoints.opened(checkpoint_key(cell, device, fingerprints), enabled=steps is None) as folder:
         done = 0
-        for number, group in enumerate(work.groups):
+        for number, group in enumerate(work.groups[:groups]):
             saved = folder.load(number)
-            observed = work.record_at if observed_groups is None or number < observed_groups else []
             if saved is None:
                 saved = {"iteration": 0, "state": work.start(group), "seen": [[] for _ in group], "hashes": None}
-            _advance(work, group, saved, last, probe, observed, lambda state, n=number: folder.save(n, state), report, done)
+            _advance(work, group, saved, last, probe, lambda state, n=number: folder.save(n, state), report, done)
             done += len(group)
             for position, trial in enumerate(group):
                 trials[trial] = _trial_record(work, trial, saved, position, probe)
@@ -100,7 +99,7 @@ def train(
         "configuration_hash": cell.configuration_hash,
         "data": fingerprints,
         "first_steps": probe,
-        "trials": trials,
+        "trials": [trial for trial in trials if trial],
     }
 
 
@@ -115,14 +114,12 @@ def _advance(
     saved: dict[str, Any],
     last: int,
     probe: int,
-    record_at: list[int],
     save: Any,
     report: Live | None,
     done: int,
 ) -> None:
-    """Bring a group from where it stands to iteration `last`, observing it at the points of `record_at` and saving it on
-    the way."""
-    stops = sorted({stop for stop in record_at if stop <= last} | {min(probe, last), last})
+    """Bring a group from where it stands to iteration `last`, observing and saving it on the way."""
+    stops = sorted({stop for stop in work.record_at if stop <= last} | {min(probe, last), last})
     saved_at = time.monotonic()
     if "finite" in saved:
         return  # this group had ended when its checkpoint was written
@@ -139,7 +136,7 @@ def _advance(
                 saved_at = time.monotonic()
         if saved["hashes"] is None and stop >= min(probe, last):
             saved["hashes"] = state_hashes(saved["state"], len(group), stacked=len(group) > 1)
-        if stop in record_at and _next_unseen(saved) <= stop:
+        if stop in work.record_at and _next_unseen(saved) <= stop:
             for position, one in enumerate(work.observe(saved["state"], group, stop)):
                 saved["seen"][position].append(one)
                 if report is not None:

@@ -7,6 +7,7 @@ dashes for underscores, or begins with it: "implicit-cg" stands in implicit.py.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import Any
@@ -28,14 +29,19 @@ def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, meth
         v: the (approximate) lower solution; for "reverse" the point where the unrolled lower steps start.
         method: one of `names()`. settings: those of the method, see its function.
 
-    Raises: ValueError for an unknown method, and where u or v is no finite tensor of floating point.
+    Raises: ValueError for an unknown method or setting, and where u or v is no finite tensor of floating point.
     Source: Mehra & Hamm (2021), Sections 2.1 and 2.2.
     """
     check_start(u, v)
     for file in _files():
         dashed = file.replace("_", "-")
         if (method == dashed or method.startswith(f"{dashed}-")) and method in _methods(file):
-            return _methods(file)[method](problem, u, v, batch, **settings)
+            estimator = _methods(file)[method]
+            known = list(inspect.signature(estimator).parameters)[4:]
+            unknown = sorted(set(settings) - set(known))
+            if unknown:
+                raise ValueError(f"hypergradient {method} has no setting {', '.join(unknown)}; it has: {', '.join(known)}")
+            return estimator(problem, u, v, batch, **settings)
     raise ValueError(f"no hypergradient {method!r}; there are: {', '.join(names())}")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.linear import Info, Matvec
 from core.loops import Limit, repeat
-from core.trees import Tree, add_scaled, counter, dot, squared_norm, where, zeros_like
+from core.trees import Tree, add_scaled, dot, squared_norm, where, zeros_like
 
 
 def conjugate_gradients(
@@ -40,5 +40,7 @@ def conjugate_gradients(
         return q, r, p, new_rho, taken + alive.to(torch.int64), largest
 
     rho = squared_norm(b)
-    q, _, _, rho, taken, _ = repeat(update, (zeros_like(b), b, b, rho, counter(b), torch.zeros_like(rho)), steps, limit)
+    # made from rho, so that a batch of systems counts each its own steps
+    taken = torch.zeros_like(rho, dtype=torch.int64)
+    q, _, _, rho, taken, _ = repeat(update, (zeros_like(b), b, b, rho, taken, torch.zeros_like(rho)), steps, limit)
     return q, Info(rho, taken)

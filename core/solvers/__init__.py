@@ -1,8 +1,8 @@
 """Solvers by name, each loaded when it is asked for: a cell depends on the solver it runs, not on all of them.
 
 A solver is a file of this folder that defines `SOLVER`, a frozen dataclass, and `PRESETS`, its named settings. Its file
-name, with dashes for underscores, is its name. Another package registers such a file, a module of its own, under the
-entry-point group `penalty_bilevel.solvers`:
+name, with dashes for underscores, is its name. One that heeds the equality constraint h says `EQUALITY = True`. Another
+package registers such a file, a module of its own, under the entry-point group `penalty_bilevel.solvers`:
 
     [project.entry-points."penalty_bilevel.solvers"]
     my-solver = "my_package.my_solver"
@@ -21,6 +21,7 @@ from core.problem import Bilevel
 from core.solvers.base import Solver
 
 GROUP = "penalty_bilevel.solvers"
+_NOT_NEGATIVE = ("step_size", "damping")
 _NOT_SOLVERS = ("base", "template")
 
 
@@ -36,7 +37,8 @@ def make(name: str, problem: Bilevel, *, preset: str = "described", **settings: 
         preset: "described" (as the paper's text) or "released" (as the authors' code).
         settings: hyper-parameters that replace the preset's.
 
-    Raises: ValueError for a name, preset or setting that does not exist; the message lists those that do.
+    Raises: ValueError for a name, preset or setting that does not exist (the message lists those that do), for a negative
+        step size or damping, and for a problem with an equality constraint that the solver would leave out.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
@@ -50,6 +52,11 @@ def make(name: str, problem: Bilevel, *, preset: str = "described", **settings: 
     unknown = sorted(set(settings) - known)
     if unknown:
         raise ValueError(f"solver {name} has no setting {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    for setting, value in settings.items():
+        if setting.endswith(_NOT_NEGATIVE) and isinstance(value, int | float) and not value >= 0:
+            raise ValueError(f"{setting} of solver {name} is not negative, it is {value}")
+    if problem.equality is not None and not getattr(module, "EQUALITY", False):
+        raise ValueError(f"solver {name} has no rule for the equality constraint h of the problem; penalty has one")
     solver: Solver = module.SOLVER(problem=problem, **{**module.PRESETS[preset], **settings})
     return solver
 

@@ -55,7 +55,7 @@ class PenaltyState(NamedTuple):
     gamma_h: Tree
     """The penalty weight of h, () where the problem has none."""
     mu: Tree
-    """The multiplier of h, () where the problem has none."""
+    """The multiplier of h, () where none is moved."""
     rounds: Tensor
     """How often the tolerance was met, and so gamma raised."""
     iteration: Tensor
@@ -127,8 +127,6 @@ class Penalty:
     def init(self, u: Tree, v: Tree, seed: int = 0, limit: Limit = ()) -> PenaltyState:
         """See `core.solvers.base.Solver.init`. The method draws nothing, so `seed` changes nothing."""
         check_start(u, v)
-        # h at the start says what its multiplier looks like
-        h = () if self.problem.equality is None else self.problem.equality(u, v, None)
         weight = self.gamma_0 if self.gamma_h_0 is None else self.gamma_h_0
         return PenaltyState(
             u=u,
@@ -142,11 +140,23 @@ class Penalty:
             lower_step_size=scalar(self.lower_step_size, v),
             nu=full_like(v, self.nu_0),
             gamma_h=() if self.problem.equality is None else scalar(weight, v),
-            mu=zeros_like(h),
+            mu=self._multiplier_of_h(u, v),
             rounds=counter(v),
             iteration=counter(v),
             limit=limit,
         )
+
+    def _multiplier_of_h(self, u: Tree, v: Tree) -> Tree:
+        """Zeros like h, where they are to be moved; h at the start says what they look like."""
+        if self.problem.equality is None or not self.constraint_multipliers:
+            return ()
+        try:
+            return zeros_like(self.problem.equality(u, v, None))
+        except Exception as error:
+            raise ValueError(
+                "constraint_multipliers: the multiplier takes its shape from h(u, v, None), which fails: h must have a value"
+                f" without a batch ({type(error).__name__}: {error})"
+            ) from error
 
     def step(self, state: PenaltyState, batch: Any = None) -> tuple[PenaltyState, Metrics]:
         """One u-update after T v-updates, then the tolerance test. See `core.solvers.base.Solver.step`."""
@@ -219,6 +229,7 @@ _CHOICES = {
     "test_batch": ("step", "full"),
 }
 SOLVER = Penalty
+EQUALITY = True
 PRESETS = {
     "described": {},
     "released": {"step_size_decay": 0.9, "multiplier_gamma": "new", "test_power": 4},

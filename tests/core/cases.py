@@ -35,6 +35,7 @@ OWN: dict[str, Case] = {
         "approxgrad",
         {**STEPS, "solver_step_size": 0.1, "extra_solver_steps": 1, "decay_every": 2},
     ),
+    "approxgrad-cg": ("approxgrad", {**STEPS, "linear_solver": "cg"}),
     "penalty": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 20.0, "nu_0": 0.1}),
     "penalty-released": ("penalty", {**STEPS, "lambda_0": 0.5, "epsilon_0": 100.0, "preset": "released"}),
     "penalty-reused": ("penalty", {**STEPS, "epsilon_0": 20.0, "test_gradients": "reused"}),

@@ -215,3 +215,12 @@ def test_reverse_from_the_solution_of_a_network_is_the_series_there() -> None:
         if steps in (1, 7, 30):
             found = hypergradient(smooth.PROBLEM, u, solution, method="reverse", steps=steps, step_size=rho)
             assert_near(found, direct - rho * h_uv @ total, 1e-9)
+
+
+# settings
+
+
+@pytest.mark.parametrize("method", ["reverse", "implicit-cg", "exact"])
+def test_an_unknown_setting_is_named_with_those_there_are(method: str) -> None:
+    with pytest.raises(ValueError, match=f"^hypergradient {method} has no setting step, wide; it has: .*(damping|steps)"):
+        hypergradient(PROBLEM, *points(), method=method, step=3, wide=True)

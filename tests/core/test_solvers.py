@@ -313,3 +313,10 @@ print("as expected")
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "as expected", done.stderr
+
+
+@pytest.mark.parametrize("name", ["upper_step_size", "lower_step_size", "solver_step_size", "damping"])
+@pytest.mark.parametrize("value", [-1e-3, float("nan")])
+def test_a_negative_step_size_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} of solver approxgrad is not negative, it is"):
+        solvers.make("approxgrad", PROBLEM, **{name: value})

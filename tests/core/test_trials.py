@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from core import Bilevel, solvers, trials
 from core.optimizers import SparseAdam
+from core.trees import flatten
 from tests.core.cases import CASES, PROBLEM, QUADRATIC, floats, make, steps
 from tests.core.checks import assert_identical, assert_near
 from tests.core.quadratics import U, V, normal, on_trees, points, u_tree, v_tree
@@ -194,6 +196,33 @@ def test_compiled_it_is_the_same_step_by_step(case: str) -> None:
     state = start(solver, 0)
     expected = trials.one_by_one(solver.step)(state, batch(0), 5)
     assert_near(advance(state, batch(0), 5), expected, 1e-11)
+
+
+def traced(step: Any) -> Any:
+    """A whole run as one traced program, which is run as torch does, without C++."""
+    return torch.compile(functools.partial(trials._looped, step), fullgraph=True, dynamic=False, backend="aot_eager")
+
+
+CG = ["aid", "aid-growing", "approxgrad-cg"]
+
+
+def traced_and_step_by_step_agree(case: str, step: Any, state: Any, at: Any) -> None:
+    _, rebuild = flatten(state)
+    found = rebuild(traced(step)(torch.tensor(3), state, at))
+    assert_near(found, trials.one_by_one(step)(state, at, 3), 1e-11)
+
+
+@needs_compiler
+@pytest.mark.parametrize("case", [*CG, *(pytest.param(case, marks=pytest.mark.slow) for case in CASES if case not in CG)])
+@pytest.mark.parametrize("rows", ["a trial alone", "trials side by side"])
+def test_every_solver_can_be_compiled(case: str, rows: str) -> None:
+    """Loops of a program take tensors none of which is another, and of one shape throughout."""
+    torch._dynamo.reset()
+    solver = make(case, lower_steps=3)
+    if rows == "a trial alone":
+        traced_and_step_by_step_agree(case, solver.step, start(solver, 0), batch(0))
+    else:
+        traced_and_step_by_step_agree(case, trials.batched(solver), settled(solver, limits=True), batches())
 
 
 def test_without_a_compiler_steps_are_taken_one_by_one() -> None:

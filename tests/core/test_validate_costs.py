@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import ctc_loss, log_softmax, scaled_dot_product_attention
 
-from core import Bilevel
-from tests.core.cases import PROBLEM
+from core import Bilevel, solvers
+from core.products import linearize, lower_gradient
+from tests.core.cases import PROBLEM, QUADRATIC
 from tests.core.checks import assert_near
-from tests.core.everything import PROBLEM_OF_ANY, SETTINGS, estimate, everything, run, takes
+from tests.core.everything import PROBLEM_OF_ANY, everything, run, takes
 from tests.core.quadratics import U, normal, points
 
 Cost = Callable[[Any, Any, Any], Any]
@@ -89,17 +91,122 @@ def test_an_operation_in_place_that_is_harmless_is_not_refused(call: Any, name: 
     assert_near(found, call(name, same, *points()), 1e-11)
 
 
-@pytest.mark.parametrize("constant", [torch.round, torch.argmax, torch.detach])
-@pytest.mark.parametrize("method", SETTINGS)
-def test_what_torch_takes_for_a_constant_is_one(method: str, constant: Callable[[Tensor], Tensor]) -> None:
-    """Nothing in torch raises there: the link through v is lost without a word. (`exact` has no inverse.)"""
-    u, v = points()
+# what torch takes for a constant
+
+
+def without_a_graph(v: Tensor) -> Tensor:
+    with torch.no_grad():
+        return v * v
+
+
+@pytest.mark.parametrize("constant", [torch.round, torch.argmax, torch.detach, without_a_graph])
+@everything
+def test_a_lower_cost_that_does_not_see_v_is_named(call: Any, name: str, constant: Callable[[Tensor], Tensor]) -> None:
+    """Nothing in torch raises there: every product with it would be a silent zero."""
     problem = Bilevel(PROBLEM.upper, lambda u, v, batch: constant(v).sum() * u.sum())
-    if method == "exact":
-        with pytest.raises(torch.linalg.LinAlgError):
-            estimate(method, problem, u, v)
-    else:
-        assert_near(estimate(method, problem, u, v), torch.func.grad(PROBLEM.upper)(u, v, None), 1e-14)
+    if name == "exact":  # its inverse fails first
+        with pytest.raises((torch.linalg.LinAlgError, ValueError)):
+            call(name, problem, *points())
+        return
+    with pytest.raises(ValueError, match=r"^g does not depend on v \(a detached v.*\) with u \[3\], v \[5\], batch None"):
+        call(name, problem, *points())
+
+
+class Once(torch.autograd.Function):
+    """A square whose backward cannot be differentiated; torch.func takes its derivative for a constant."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+class Detached(Once):
+    """The same, with a backward outside any graph."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0].detach() * gradient.detach()
+
+
+@pytest.mark.parametrize(
+    "lower",
+    [
+        lambda u, v, batch: (Once.apply(v) * u.sum()).sum(),
+        lambda u, v, batch: (Once.apply(v) * u.sum()).sum() + (v * v).sum(),  # among what is differentiable twice
+        lambda u, v, batch: (Detached.apply(v) * (1 + u.sum())).sum(),  # not zero at the zero u of l2rw
+    ],
+    ids=["once", "once-among-others", "detached"],
+)
+@everything
+def test_a_function_of_once_only_is_named_where_second_derivatives_are_taken(call: Any, name: str, lower: Cost) -> None:
+    problem, (u, v) = Bilevel(OF_ANY_SIZE, lower), points()
+    if not takes(call, name) & {"hessian_products", "cross_products"}:
+        call(name, problem, u, v)
+        return
+    if name == "exact":
+        with pytest.raises((torch.linalg.LinAlgError, ValueError)):
+            call(name, problem, u, v)
+        return
+    with pytest.raises(ValueError, match=r"^g has no second derivative in v and u .* with u \[3\], v \[5\], batch None: "):
+        call(name, problem, u, v)
+
+
+@everything
+def test_a_stop_gradient_in_a_part_is_left_alone(call: Any, name: str) -> None:
+    stopped = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u, v, None) + (v.detach() ** 2).sum())
+    assert_near(call(name, stopped, *points()), call(name, PROBLEM, *points()), 1e-12)
+
+
+def test_a_problem_is_asked_for_its_graph_once_for_each_order() -> None:
+    called = []
+
+    def lower(u: Any, v: Any, batch: Any) -> Any:
+        called.append(v)
+        return PROBLEM.lower(u, v, batch)
+
+    problem = Bilevel(PROBLEM.upper, lower)
+    for product, count in ((lower_gradient, 2), (lower_gradient, 1), (linearize, 2), (linearize, 1), (lower_gradient, 1)):
+        called.clear()
+        product(problem, *points(), None)
+        assert len(called) == count
+
+
+# constraints
+
+
+@pytest.mark.parametrize(
+    ("equality", "words"),
+    [
+        (lambda u, v, batch: u @ v, r"^h\(u, v, batch\) cannot be evaluated with u \[3\], v \[5\], batch None: incons"),
+        (lambda u, v, batch: 1.0, r"^h\(u, v, batch\) must return tensors, it returned float with u"),
+    ],
+)
+def test_a_constraint_that_fails_is_named(equality: Cost, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        run("penalty", Bilevel(PROBLEM.upper, PROBLEM.lower, equality), *points())
+
+
+@pytest.mark.parametrize("name", [name for name in solvers.names() if name != "penalty"])
+def test_a_solver_without_a_rule_for_h_refuses_it(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^solver {name} has no rule for the equality constraint h"):
+        solvers.make(name, QUADRATIC.problem(constrained=True))
+
+
+def test_the_multiplier_of_h_needs_a_value_of_h_without_a_batch() -> None:
+    problem = Bilevel(PROBLEM.upper, PROBLEM.lower, lambda u, v, batch: u[batch[:2]])
+    with pytest.raises(ValueError, match=r"^constraint_multipliers: .* h\(u, v, None\)"):
+        solvers.make("penalty", problem, constraint_multipliers=True).init(*points())
+    solver = solvers.make("penalty", problem)  # without it, h is asked in steps only
+    solver.step(solver.init(*points()), torch.arange(5))
 
 
 # once differentiable, not twice

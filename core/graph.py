@@ -1,0 +1,80 @@
+"""Whether g depends on v by operations that torch can differentiate: asked of the graph that plain autograd makes of it.
+
+`torch.func` takes what has no graph (a detached v, `torch.no_grad`, an argmax, a function marked once_differentiable) for a
+constant, and every product with it is a silent zero. A stop-gradient in a part of g is left alone: it may be meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.problem import Bilevel
+from core.trees import Tree, leaves, tree_map
+from core.validate import NO_SECOND_DERIVATIVE, place
+
+
+def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) -> None:
+    """Ask a problem once for its graph, by an evaluation of g and its gradient that are not counted.
+
+    In a program that is being compiled and under `torch.func` transforms (trials stacked) nothing is asked.
+
+    Args: second: whether second derivatives of g are taken too.
+    Raises: ValueError where g has no graph in v, or where second derivatives are taken and its gradient has none.
+    """
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return
+    if second in problem.asked or True in problem.asked:
+        return
+    u, v = (tree_map(_of_its_own, tree) for tree in (u, v))
+    with torch.enable_grad():
+        # copies, which a cost may write over
+        value = problem.lower(_copied(u), _copied(v), batch)
+        if not isinstance(value, Tensor) or value.dim():
+            raise ValueError("g must return a scalar tensor")  # `core.validate.reason` says it with what it returned
+        gradients = _gradients(value, leaves(v))
+    at = place(u, v, batch)
+    linear = not any(one.requires_grad for one in gradients)
+    if linear and not _some(gradients):
+        raise ValueError(f"g does not depend on v (a detached v, no_grad, an argmax or a rounding?) {at}")
+    if second and linear:
+        raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: its gradient in v is a constant to torch")
+    if second and any(node.name().endswith("::Error") for node in _graph(gradients)):
+        raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: one of its functions is marked once_differentiable")
+    problem.asked.add(second)
+
+
+def _copied(tree: Tree) -> Tree:
+    return tree_map(lambda leaf: leaf * 1, tree)
+
+
+def _of_its_own(leaf: Tensor) -> Tensor:
+    return leaf.detach().clone().requires_grad_()
+
+
+def _gradients(value: Tensor, of: list[Tensor]) -> list[Tensor]:
+    """The gradients of a value that there are, with their graph."""
+    if not value.requires_grad:
+        return []
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(value, of, create_graph=True, allow_unused=True)
+    return [one for one in found if one is not None]
+
+
+def _some(gradients: Iterable[Tensor]) -> bool:
+    """Whether any entry is not zero; on the meta device, where there are none, it is taken to be so."""
+    return any(one.is_meta or bool(one.detach().any()) for one in gradients)
+
+
+def _graph(outputs: Iterable[Tensor]) -> Iterator[Any]:
+    """The nodes of the graph that made some tensors."""
+    todo = [one.grad_fn for one in outputs if one.grad_fn is not None]
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        yield node
+        new = {after for after, _ in node.next_functions if after is not None} - seen
+        seen |= new
+        todo += new
