@@ -238,12 +238,53 @@ def test_a_pickle_that_would_run_something(tmp_path: Path, function: Any, protoc
     assert not trap.exists()
     # inside an array of objects as well
     content = cache(np.array([Runs(function, words)], dtype=object), {}, protocol)
-    with pytest.raises(UserError, match="only arrays are read"):
+    with pytest.raises(UserError, match="an array of object, and only arrays of numbers are read"):
         mini_imagenet.unpickled(content, "bad.pkl")
     assert not trap.exists()
     if function is os.system:  # the trap does work
         pickle.loads(content)
         assert trap.exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (np.array([1, None], dtype=object), "object"),
+        (np.array([], dtype=object), "object"),
+        (np.dtype(object), "object"),
+        (np.zeros(2, [("a", object)]), r"\|V8"),
+        (np.array(["text"]), "<U4"),
+        (np.array([1], "M8[s]"), "datetime64"),
+    ],
+)
+def test_an_array_of_anything_but_numbers(value: Any, kind: str, protocol: int) -> None:
+    with pytest.raises(UserError, match=f"bad.pkl is not read .it holds an array of {kind}, and only arrays of numbers"):
+        mini_imagenet.unpickled(cache(value, {"a": [0]}, protocol), "bad.pkl")
+    with pytest.raises(UserError, match=f"an array of {kind}"):
+        mini_imagenet.unpickled(cache(noise(1, 84, 84, 3), {"a": value}, protocol), "bad.pkl")
+
+
+def test_a_type_whose_state_claims_that_it_holds_objects() -> None:
+    """The flags that a pickle gives with a type would have NumPy take eight bytes for the address of an object."""
+    plain = pickle.dumps({"image_data": np.zeros(3)}, protocol=2)
+    flags = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"  # sizes, then no flags
+    assert plain.count(flags) == 1
+    crafted = plain.replace(flags, flags.replace(b"K\x00", b"K\x3f"))
+    found = mini_imagenet.unpickled(crafted, "bad.pkl")["image_data"]
+    assert found.dtype == np.float64 and not found.dtype.hasobject and found.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["u1", "<i4", ">i4", "<f8", ">f8", "?"])
+def test_arrays_of_numbers_come_as_they_were(kind: str, order: Any) -> None:
+    value = np.array([[0, 1, 1], [1, 0, 200]]).astype(kind, order=order)
+    for protocol in range(6):
+        found = mini_imagenet.unpickled(pickle.dumps({"a": value}, protocol=protocol), "good.pkl")["a"]
+        np.testing.assert_array_equal(found, value)
+        assert found.dtype.newbyteorder("=") == value.dtype.newbyteorder("=")
+        scalar = mini_imagenet.unpickled(pickle.dumps({"a": value[1, 2]}, protocol=protocol), "good.pkl")["a"]
+        assert scalar == value[1, 2]
 
 
 @pytest.mark.parametrize(
