@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from pipelines.datasets.registry import DATA_SETS, RAW
 from pipelines.errors import UserError
 
 SOURCES = {
@@ -18,10 +19,21 @@ SOURCES = {
     "mini-imagenet": "pipelines.datasets.mini_imagenet:load",
     "mini-imagenet-images": "pipelines.datasets.mini_imagenet:load_images",
     "mini-imagenet-lite": "pipelines.datasets.mini_imagenet:load_lite",
+    "fc100": "pipelines.datasets.cifar:load_fc100",
     "dogfish": "pipelines.datasets.dogfish:load",
     "dogfish-imagenette": "pipelines.datasets.dogfish:load_imagenette",
 }
 """Name -> "module:function" of what gives a NamedTuple of arrays (and names)."""
+
+SPLIT_OF = {"fc100": ("cifar100", "pipelines/datasets/fc100.yaml")}
+"""Source that is a split of a data set of the manifest -> its name there, and the file that says how it is split."""
+
+
+def files_of(name: str) -> list[str]:
+    """The files that a source is read from, from the project's root; none where a dependency ships it."""
+    whole, *split = SPLIT_OF.get(name, (name,))
+    entry = DATA_SETS.get(whole)
+    return split + ([] if entry is None else [f"{RAW.as_posix()}/{whole}/{file.name}" for file in entry.files])
 
 
 def module_of(name: str) -> str:
