@@ -23,10 +23,11 @@ from pipelines.clean_label.stored import CleanLabel
 from pipelines.datasets import sources
 from pipelines.datasets.attack_splits import two_classes
 from pipelines.datasets.corruption import generator
+from pipelines.datasets.entries import Entry, is_integer
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.poison import nearest
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
-from pipelines.datasets.preparing import Entry, Made, is_integer
+from pipelines.datasets.preparing import Made
 from pipelines.datasets.splits import Split, Splits
 
 FILES = (TRAINING_FILE, SEALED_FILE)
