@@ -24,7 +24,7 @@ from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.entries import params
 from pipelines.datasets.prepared import INDEX_FILE, folder_of
-from pipelines.datasets.sources import files_of, module_of
+from pipelines.datasets.sources import FEATURES, files_of, module_of
 from pipelines.denoising import cells as denoised
 from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
@@ -157,12 +157,16 @@ def preparation(family: str, profile: str) -> dict[str, Any]:
     stages: dict[str, Any] = {}
     for source, members in of_source.items():
         ending = f"_{source}" if len(of_source) > 1 else ""
+        used = [source, *sorted({block["prepared"][one].get("features", "") for one in members} & set(FEATURES))]
         stages[f"corrupt_{profile}{ending}"] = {
             "desc": f"prepare data for {family}",
             "matrix": {"data": f"${{{profile}.data}}" if members == block["data"] else members},
             "wdir": WDIR,
             "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
-            "deps": [*closure("pipelines.corrupt", f"pipelines.{family}.prepare", module_of(source)), *files_of(source)],
+            "deps": [
+                *closure("pipelines.corrupt", f"pipelines.{family}.prepare", *map(module_of, used)),
+                *(file for one in used for file in files_of(one)),
+            ],
             "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
             "outs": [f"{folder}/{name}" for name in files],
         }

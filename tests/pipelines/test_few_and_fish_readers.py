@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from small_data import KINDS, archived, encoded, fetched, noise, plain, real, tar_of, zip_of
 from torchvision.models import inception_v3
 
+from pipelines.clean_label import prepare as clean_label
 from pipelines.datasets import cifar, dogfish, inception, mini_imagenet
 from pipelines.datasets.registry import DATA_SETS, File
 from pipelines.errors import UserError
@@ -417,6 +419,42 @@ def test_inception_features(tmp_path: Path) -> None:
     torch.testing.assert_close(whole.fc(found), whole(images))
     (gradient,) = torch.autograd.grad(found.sum(), images)
     assert gradient.shape == images.shape and gradient.abs().sum() > 0
+
+
+def test_bases_are_nearest_in_the_features_that_an_entry_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of images that differ from their targets in brightness most of all, so that pixels say otherwise."""
+    torch.manual_seed(0)
+    whole = inception_v3(weights=None, init_weights=False, transform_input=False).eval()
+    content = weights_file(whole.state_dict())
+    file = File("inception_v3_google-0cc3c7bd.pth", "inception.pth", 2 * 10**8, at_most=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"0cc3c7bd.pth is missing: run `python -m pipelines\.fetch inception`"):
+        clean_label.weights_of("inception")
+    folder, entry = fetched(tmp_path / "data", {file: content}, "inception")
+    monkeypatch.setitem(DATA_SETS, "inception", entry)
+    monkeypatch.setattr(inception.features_of, "__defaults__", (folder, entry))
+    labels = np.repeat(np.arange(2, dtype=np.uint8), 5)
+    images = [noise(10, 3, 96, 96) // step for step in (1, 2)]
+    splits = clean_label.Splits(
+        clean_label.Split(images[0], labels), None, clean_label.Split(images[0][:2], labels[:2]),
+        clean_label.Split(images[1], labels),
+    )  # fmt: skip
+    settings = clean_label.Settings("dogfish-imagenette", (0, 1), 6, 5, 1, "inception")
+    made = clean_label.prepared(splits, settings, clean_label.weights_of("inception"))
+    assert made.source == {file.name: hashlib.sha256(content).hexdigest()}
+    whole.fc = torch.nn.Identity()
+    with torch.no_grad():
+        seen = made.files["train.npz"]
+        train, test = (whole(torch.from_numpy(seen[name]).float() / 127.5 - 1).double()
+                       for name in ("train_images", "test_images"))  # fmt: skip
+    apart = torch.cdist(test, train)
+    for label in (0, 1):
+        rows = np.flatnonzero(labels == label)
+        np.testing.assert_array_equal(seen["nearest_base"][:, label], rows[apart[:, rows].argmin(dim=1)])
+    plain = clean_label.prepared(splits, replace(settings, features="pixels"), {})
+    assert not np.array_equal(plain.files["train.npz"]["nearest_base"], seen["nearest_base"])
+    with pytest.raises(UserError, match=r"takes colour images, these are \(8, 8\): take other features, as pixels"):
+        inception.features_of(noise(2, 8, 8))
 
 
 @pytest.mark.parametrize(
