@@ -11,7 +11,7 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
-from pipelines.datasets import preparing
+from pipelines.datasets import entries, preparing
 from pipelines.datasets.folders import locked, named
 from pipelines.datasets.prepared import command, folder_of
 from pipelines.errors import UserError, run
@@ -24,14 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("profile", help="a top-level key of the family's params.yaml")
     parser.add_argument("data", help="a key of its list `prepared`, such as mnist-25")
     options = parser.parse_args(arguments)
-    entry = preparing.read_entry(options.family, options.profile, options.data)
+    entry = entries.read_entry(options.family, options.profile, options.data)
     folder = folder_of(options.profile, options.data, options.family)
     prepare = importlib.import_module(f"pipelines.{options.family}.prepare").prepare
     try:
         made = prepare(entry)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder, "writes into"), named(folder):
-            preparing.write(folder, made)
+            preparing.write(folder, made, entry.found)
     except MemoryError as error:
         raise UserError(
             f"memory ran out over {folder}: close other programs, raise a limit (ulimit -v), or take a machine with more, "

@@ -53,6 +53,7 @@ def table(inputs: Sources) -> Table:
                 "nominal noise": nominal,
                 "effective noise": effective,
                 "nearest neighbour": found.get("nearest_neighbour", {}).get("accuracy"),
+                **{f"classes {when} look-alikes are left out": count for when, count in _look_alikes(found)},
                 "megabytes": round(found["bytes"] / 1e6, 3),
             }
         )
@@ -72,6 +73,7 @@ def table(inputs: Sources) -> Table:
         " Effective: the share of training labels that are wrong, or of training points that are poisons,"
         " averaged over the seeds."
     ]
+    notes += _left_out(inputs)
     names = [f"{family}/data.json" for family in FAMILIES]
     return Table("data", "The data", pd.DataFrame(numbers), pd.DataFrame(shown), notes, inputs.drawn_from(*names))
 
@@ -86,6 +88,27 @@ def _rates(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
     return found["noise"]["nominal"], float(np.mean(list(found["noise"]["effective"].values())))
 
 
+def _look_alikes(found: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Classes before and after look-alikes were left out, of a source that keeps one of them."""
+    return [(when, found["look_alikes"][when]) for when in ("before", "after")] if "look_alikes" in found else []
+
+
+def _left_out(inputs: Sources) -> list[str]:
+    """Why a source has fewer classes than it might; a sentence for each such source."""
+    sentences = {}
+    for _, _, found in data_sets(inputs):
+        if "look_alikes" in found:
+            (_, before), (_, after) = _look_alikes(found)
+            source = found["settings"]["source"]
+            least = 100 * found["look_alikes"]["least"]
+            sentences[source] = (
+                f"{source}: {before:,} classes before look-alikes are left out, {after:,} after. The {before - after:,} that"
+                f" go differ, fitted to one size, from a class before them in less than {least:g}% of their ink (Greek Alpha"
+                " from Latin A, o from O): a task with both would ask for a difference that is not drawn."
+            )
+    return list(sentences.values())
+
+
 def _done(family: str, found: Mapping[str, Any]) -> str:
     settings = found["settings"]
     if family == "denoising":
@@ -95,7 +118,9 @@ def _done(family: str, found: Mapping[str, Any]) -> str:
         return f"{settings['attack']}, {settings['points']} poison points"
     if family == "clean_label":
         return f"classes {settings['pair'][0]} and {settings['pair'][1]}, base nearest in {settings['features']}"
-    return f"{settings['way']}-way {settings['shot']}-shot, {settings['test_tasks']} tasks of meta-test"
+    counts = dict(_look_alikes(found))
+    kept = f", {counts['after']:,} of {counts['before']:,} classes: look-alikes are left out" if counts else ""
+    return f"{settings['way']}-way {settings['shot']}-shot, {settings['test_tasks']} tasks of meta-test{kept}"
 
 
 def neighbours(inputs: Sources) -> str:

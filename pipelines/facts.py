@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pipelines import records
-from pipelines.datasets import preparing
-from pipelines.datasets.prepared import folder_of
+from pipelines.datasets import entries, preparing
+from pipelines.datasets.prepared import folder_of, read_index
 from pipelines.errors import UserError, run
 from pipelines.few_shot import stored
 
@@ -26,7 +26,7 @@ ROWS = 5
 
 def names(family: str, profile: str) -> list[str]:
     """The data sets that a profile prepares for a family; raises UserError where its params.yaml does not say."""
-    params, path = preparing.params(family)
+    params, path = entries.params(family)
     try:
         found = preparing.data_sets(params[profile])
     except (KeyError, TypeError) as error:
@@ -37,11 +37,12 @@ def names(family: str, profile: str) -> list[str]:
 def facts(family: str, profile: str, data: str) -> dict[str, Any]:
     """What the index of a prepared data set says, without the list of its arrays.
 
-    Raises UserError, naming the command, where it was not prepared.
+    Raises UserError, naming the command, where it was not prepared, or from other settings than params.yaml has.
     """
     folder = folder_of(profile, data, family)
-    found = preparing.read_index(folder)
+    found = read_index(folder)
     arrays = found.pop("files")
+    del found["entry"]  # `settings` has it, with what it leaves out
     found["bytes"] = sum(
         int(np.prod(one["shape"])) * np.dtype(one["type"]).itemsize for file in arrays.values() for one in file.values()
     )

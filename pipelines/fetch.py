@@ -1,8 +1,9 @@
-"""Fetch data sets: `python -m pipelines.fetch mnist`; `--list` shows the known ones, `--check` verifies.
+"""Fetch data sets: `python -m pipelines.fetch mnist`; `--list` shows the known ones, `--list mnist` all on one, `--check`
+verifies.
 
 Writes data/raw/<data set>/<file>, uncompressed, an archive as one tar, and only what is missing or wrong. `BILEVEL_MIRROR`
 may name a folder or an http(s) address to look in first, data/mirror what was put there by hand; where the bytes come from
-does not change them.
+does not change them. Of what a package ships nothing is fetched: it is verified where it lies.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.datasets import download
-from pipelines.datasets.registry import DATA_SETS, RAW, DataSet, File, data_set
+from pipelines.datasets import download, shipped
+from pipelines.datasets.registry import DATA_SETS, RAW, SHIPPED, DataSet, File, State, data_set
 from pipelines.errors import UserError, run
 
 
@@ -23,8 +24,11 @@ def fetch(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> None:
     Raises UserError where a file is to be had from no source, OSError where the folder cannot be written.
     """
     folder = raw / entry.name
+    if entry.comes_with:
+        check([entry], raw)
+        print(f"{entry.name} comes with {entry.comes_with}: there is nothing to fetch")
     # Those with a published sum first: they may list what the others must hold.
-    for file in sorted(entry.files, key=lambda one: not one.is_published):
+    for file in [] if entry.comes_with else sorted(entry.files, key=lambda one: not one.is_published):
         source = download.fetch(entry, file, folder, mirror)
         print(f"{folder / file.name}: {_already(file, folder) if source is None else f'from {source}'}")
     print(f"{entry.title}. Terms: {entry.licence}. Cite: {entry.citation}.")
@@ -42,14 +46,16 @@ def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
     to get it.
 
     That is '(mirror)' where the folder of a mirror, or data/mirror, has all of it; '(download)' where it has an address;
-    '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is named.
+    '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is named. Of what a package ships,
+    the package is named.
     """
-    states = {file.state(raw / entry.name) for file in entry.files}
-    for trouble in ("unreadable", "wrong"):
+    states = {_place_and_state(entry, file, raw)[1] for file in entry.files}
+    by = f", comes with {entry.comes_with}" if entry.comes_with else ""
+    for trouble in ("unreadable", "wrong", *(["missing"] if by else [])):
         if trouble in states:
-            return trouble
+            return f"{trouble}{by}"
     if states == {"right"}:
-        return "complete"
+        return f"complete{by}"
     if states != {"missing"}:
         return "in part"
     if all(any(Path(one).is_file() for one in download.sources(entry, file, mirror)) for file in entry.files):
@@ -59,14 +65,37 @@ def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
     return "missing (not in this mirror)" if mirror else "missing (by hand)"
 
 
+def _place_and_state(entry: DataSet, file: File, raw: Path) -> tuple[Path, State]:
+    """Where a file lies, in data/raw or in the package that ships it, and what lies there."""
+    if entry.comes_with:
+        return shipped.path_of(entry, file), shipped.state(entry, file)
+    return raw / entry.name / file.name, file.state(raw / entry.name)
+
+
+def _size(entry: DataSet) -> str:
+    """Bytes uncompressed, in MB; with "<" where that is a bound."""
+    megabytes = entry.size / 1e6
+    bound = "<" if any(file.at_most for file in entry.files) else ""
+    return f"{bound}{megabytes:.1f} MB" if megabytes > 0.1 else f"{bound}{megabytes:.2f} MB"
+
+
 def listing(raw: Path = RAW, mirror: str | None = None) -> str:
     """A line for each known data set: name, size uncompressed, state, title; "<" before a size that is a bound."""
     rows = [("name", "size", "state", "what it is")]
-    for entry in DATA_SETS.values():
-        bound = "<" if any(file.at_most for file in entry.files) else ""
-        rows.append((entry.name, f"{bound}{entry.size / 1e6:.1f} MB", state(entry, raw, mirror), entry.title))
+    for entry in (*DATA_SETS.values(), *SHIPPED.values()):
+        rows.append((entry.name, _size(entry), state(entry, raw, mirror), entry.title))
     name, size, found, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     return "\n".join(f"{row[0]:<{name}} {row[1]:>{size}}  {row[2]:<{found}} {row[3]}" for row in rows)
+
+
+def details(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
+    """All that is known of a data set, a line for each: state, size, files, origin, terms, citation, who has the sums."""
+    found = [_place_and_state(entry, file, raw) for file in entry.files]
+    origin = f"comes with {entry.comes_with}" if entry.comes_with else ", ".join(entry.addresses) or entry.by_hand
+    lines = {"title": entry.title, "size": _size(entry), "state": state(entry, raw, mirror), "from": origin,
+             "terms": entry.licence, "cite": entry.citation, "sums": entry.sums}  # fmt: skip
+    told = [*(f"{name}: {words}" for name, words in lines.items()), *(f"{place}: {words}" for place, words in found)]
+    return "\n  ".join([entry.name, *told])
 
 
 def check(entries: Sequence[DataSet], raw: Path = RAW) -> None:
@@ -75,11 +104,16 @@ def check(entries: Sequence[DataSet], raw: Path = RAW) -> None:
     mends: list[str] = []
     for entry in entries:
         for file in entry.files:
-            found = file.state(raw / entry.name)
-            print(f"{raw / entry.name / file.name}: {found}")
-            if found == "unreadable":
+            place, found = _place_and_state(entry, file, raw)
+            print(f"{place}: {found}")
+            if found == "right":
+                continue
+            if entry.comes_with:
+                mend = f"{entry.name} is not what this project was built on: {shipped.mend(entry)}"
+                mends += [mend] if mend not in mends else []
+            elif found == "unreadable":
                 mends.append(file.unreadable(raw / entry.name))
-            elif found != "right" and entry.command not in commands:
+            elif entry.command not in commands:
                 commands.append(entry.command)
     if commands:
         mends.append(f"files are missing or wrong: run `{' && '.join(commands)}`, it fetches those alone")
@@ -92,26 +126,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.fetch", description="Fetch the data sets of the paper."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(sorted(DATA_SETS))}")
-    parser.add_argument("--list", action="store_true", help="show name, size and state of every data set")
+    known = ", ".join(sorted({**DATA_SETS, **SHIPPED}))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {known}")
+    parser.add_argument(
+        "--list", action="store_true", help="show name, size and state of every data set; of those named, all that is known"
+    )
     parser.add_argument(
         "--check", action="store_true", help="verify what was fetched; without a name, all of it"
     )
     options = parser.parse_args(arguments)
     entries = [data_set(name) for name in options.names]
     mirror = os.environ.get(download.MIRROR)
-    if options.list:
+    if options.list and entries:
+        print("\n".join(details(entry, mirror=mirror) for entry in entries))
+    elif options.list:
         print(listing(mirror=mirror))
+        print("`--list NAME` shows files, origin, terms and citation of one")
     elif options.check:
         present = [entry for entry in DATA_SETS.values() if not state(entry).startswith("missing")]
         if not (entries or present):
             print(f"nothing was fetched into {RAW} yet")
-        check(entries or present)
+        check(entries or [*present, *SHIPPED.values()])
     elif entries:
         for entry in entries:
             fetch(entry, mirror=mirror)
     else:
-        raise UserError(f"name a data set to fetch: {', '.join(sorted(DATA_SETS))}")
+        raise UserError(f"name a data set to fetch: {known}")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from core.networks import registry
 from pipelines import settings, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
-from pipelines.datasets.prepared import folder_of
-from pipelines.datasets.registry import DATA_SETS
-from pipelines.datasets.sources import module_of
+from pipelines.datasets.entries import params
+from pipelines.datasets.prepared import INDEX_FILE, folder_of
+from pipelines.datasets.sources import FEATURES, files_of, module_of
 from pipelines.denoising import cells as denoised
 from pipelines.errors import UserError, run
 from pipelines.pages import NOTEBOOKS
@@ -143,32 +143,30 @@ def synthetic() -> dict[str, Any]:
     return stages
 
 
-def preparation(family: str, profile: str, apart: bool = False) -> dict[str, Any]:
-    """Preparation of a family's data in a profile, and the stage that gathers its facts.
-
-    Args: apart: a stage for each source, where there are several, so that a data set needs no other's files.
-    """
-    block = preparing.params(family)[0][profile]
+def preparation(family: str, profile: str) -> dict[str, Any]:
+    """Preparation of a family's data in a profile, a stage for each source, so that a data set needs no other's files; and
+    the stage that gathers its facts."""
+    block = params(family)[0][profile]
     names = preparing.data_sets(block)
     of_source: dict[str, list[str]] = {}
     for name in names:
         of_source.setdefault(block["prepared"][name]["source"], []).append(name)
     folder = folder_of(profile, "${item.data}", family).as_posix()
-    files = [*importlib.import_module(f"pipelines.{family}.prepare").FILES, preparing.INDEX_FILE]
-    read = ["index.json", "train.npz"] if family == "few_shot" else ["index.json"]
+    files = [*importlib.import_module(f"pipelines.{family}.prepare").FILES, INDEX_FILE]
+    read = [INDEX_FILE, "train.npz"] if family == "few_shot" else [INDEX_FILE]
     stages: dict[str, Any] = {}
-    groups = [([one], of_source[one], f"_{one}") for one in of_source] if apart and len(of_source) > 1 else []
-    for sources, members, ending in groups or [(sorted(of_source), names, "")]:
-        if not members:  # DVC knows no empty matrix
-            continue
-        raw = [f"data/raw/{one}/{file.name}" for one in sources if one in DATA_SETS for file in DATA_SETS[one].files]
-        readers = [module_of(one) for one in sources]
+    for source, members in of_source.items():
+        ending = f"_{source}" if len(of_source) > 1 else ""
+        used = [source, *sorted({block["prepared"][one].get("features", "") for one in members} & set(FEATURES))]
         stages[f"corrupt_{profile}{ending}"] = {
             "desc": f"prepare data for {family}",
             "matrix": {"data": f"${{{profile}.data}}" if members == block["data"] else members},
             "wdir": WDIR,
             "cmd": f"python -m pipelines.corrupt {family} {profile} ${{item.data}}",
-            "deps": [*closure("pipelines.corrupt", f"pipelines.{family}.prepare", *readers), *raw],
+            "deps": [
+                *closure("pipelines.corrupt", f"pipelines.{family}.prepare", *map(module_of, used)),
+                *(file for one in used for file in files_of(one)),
+            ],
             "params": [{f"pipelines/{family}/params.yaml": [f"{profile}.prepared.${{item.data}}"]}],
             "outs": [f"{folder}/{name}" for name in files],
         }
@@ -199,7 +197,7 @@ def denoising() -> dict[str, Any]:
         block = settings.profile_params(family, profile)
         over = {"data": f"${{{profile}.data}}"}
         folder = f"data/prepared/{profile}/${{item.data}}"
-        stages.update(preparation(family, profile, apart=True))
+        stages.update(preparation(family, profile))
         for method in block["methods"]:
             cell = block["cells"][block["data"][0]][method]
             modules = sorted({name for data in block["data"] for name in modules_of(block["cells"][data][method])})

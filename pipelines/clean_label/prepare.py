@@ -12,7 +12,6 @@ target's base from the test set, which needs test labels and is sealed; the rele
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,10 +22,12 @@ from pipelines.clean_label.stored import CleanLabel
 from pipelines.datasets import sources
 from pipelines.datasets.attack_splits import two_classes
 from pipelines.datasets.corruption import generator
+from pipelines.datasets.entries import Entry, is_integer
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.poison import nearest
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
-from pipelines.datasets.preparing import Entry, Made, is_integer
+from pipelines.datasets.preparing import Made
+from pipelines.datasets.registry import DATA_SETS, RAW, sha256_of
 from pipelines.datasets.splits import Split, Splits
 
 FILES = (TRAINING_FILE, SEALED_FILE)
@@ -34,13 +35,14 @@ TEST_SEED = 0
 SOURCES = ("digits", "mnist", "dogfish", "dogfish-imagenette")
 
 
-def pixels(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """An image's grey values, float64 [n, d]."""
-    return images.reshape(len(images), -1).astype(np.float64)
+PIXELS = "pixels"
 
 
-FEATURES: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float64]]] = {"pixels": pixels}
-"""The space in which a base is near its target, by name."""
+def features(name: str, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Images in the space in which a base is near its target, float64 [n, d]: their pixels, or a network's features."""
+    if name == PIXELS:
+        return images.reshape(len(images), -1).astype(np.float64)
+    return sources.features(name, images)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Settings:
         pair: the source's classes that become 0 and 1.
         train_rows, test_rows: of each class; dog against fish has 900 and 300.
         selection_rows: of each class, the last of the training rows, which are then not trained on.
-        features: a key of `FEATURES`.
+        features: "pixels", or a key of `pipelines.datasets.sources.FEATURES`; the paper's are Inception-v3's.
     """
 
     source: str
@@ -72,19 +74,29 @@ def read(entry: Entry) -> Settings:
     train_rows = entry.integer("train_rows", 2)
     selection_rows = entry.integer("selection_rows", 1)
     entry.must(selection_rows < train_rows, "selection_rows", "less than train_rows, of which they are")
-    features = entry.one_of("features", FEATURES, "pixels")
+    features = entry.one_of("features", {PIXELS, *sources.FEATURES}, PIXELS)
     return Settings(source, (pair[0], pair[1]), train_rows, entry.integer("test_rows", 1), selection_rows, features)
 
 
 def prepare(entry: Entry) -> Made:
     """The preparation that an entry of params.yaml asks for."""
     settings = read(entry)
+    weights = weights_of(settings.features)
     data = sources.load(settings.source)
     train, test = files_of(data, settings)
     splits = two_classes(
         train, test, settings.pair, settings.train_rows, settings.test_rows, settings.selection_rows
     )
-    return prepared(splits, settings, fingerprints(data))
+    return prepared(splits, settings, {**fingerprints(data), **weights})
+
+
+def weights_of(features: str) -> dict[str, str]:
+    """SHA-256 of the files that a network's features are made with, by name; none for pixels.
+
+    Raises UserError, naming the command that fetches it, where one is missing or wrong.
+    """
+    entry = DATA_SETS.get(features)
+    return {} if entry is None else {one.name: sha256_of(entry.checked(one, RAW / entry.name)) for one in entry.files}
 
 
 def files_of(data: Any, settings: Settings) -> tuple[Split, Split]:
@@ -103,9 +115,10 @@ def shuffled(test: Split) -> Split:
 
 
 def prepared(splits: Splits, settings: Settings, source: dict[str, str]) -> Made:
-    """A pure function of its arguments; the test rows of `splits` come in another order."""
+    """A function of its arguments, and of the network whose features are asked for; the test rows of `splits` come in
+    another order."""
     splits = splits._replace(test=shuffled(splits.test))
-    train, test = FEATURES[settings.features](splits.train.images), FEATURES[settings.features](splits.test.images)
+    train, test = (features(settings.features, part.images) for part in (splits.train, splits.test))
     bases = []
     for label in (0, 1):
         rows = np.flatnonzero(splits.train.labels == label)

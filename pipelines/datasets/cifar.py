@@ -67,6 +67,11 @@ def load_cifar100(folder: Path | None = None, entry: DataSet = CIFAR100) -> Cifa
     return _load(folder, entry, 2, "train", "test")
 
 
+def load_fc100(folder: Path | None = None, entry: DataSet = CIFAR100) -> FewShot:
+    """Read CIFAR-100 and split it as FC100, 600 images of each class; raises UserError as `load_cifar10` and `fc100` do."""
+    return fc100(load_cifar100(folder, entry))
+
+
 def _load(folder: Path | None, entry: DataSet, labels: int, train: str, test: str) -> Cifar:
     folder = RAW / entry.name if folder is None else folder
     parts: dict[str, list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]] = {train: [], test: []}

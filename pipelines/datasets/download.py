@@ -4,8 +4,7 @@ A file appears under its name only when its content is right: it is brought into
 place, checked, then renamed, which the file system does in one step. Whatever interrupts this leaves no wrong
 file. Of two processes that want the same data set, one waits for the other.
 
-HTTP is pooch's. A transfer that breaks off is resumed within the call, never later: the next source may wrap
-the same content differently, and the halves of two wrappings make no file.
+What comes over HTTP is kept, beside the file's place, until it is whole: `pipelines.datasets.transfer`.
 """
 
 from __future__ import annotations
@@ -19,29 +18,19 @@ import tempfile
 import zlib
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, cast
 
 from pipelines.datasets import archives, whole
 from pipelines.datasets.folders import locked, named
 from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
+from pipelines.datasets.transfer import Part, SourceError, transfer
 from pipelines.errors import UserError
 
 MIRROR = "BILEVEL_MIRROR"
 """The environment variable that names a folder or an http(s) address holding <data set>/<remote file>."""
 
-ATTEMPTS = 5
-"""How often one transfer is taken up again, as long as each attempt brings bytes."""
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and to wait for the next bytes."""
-
 _CHUNK = 1 << 20  # bytes
 _MARGIN = 64 << 20  # bytes
 _SCRATCH = ".fetching-"
-
-
-class SourceError(Exception):
-    """One source cannot be used; the message says why. The next source may still do."""
 
 
 def sources(entry: DataSet, file: File, mirror: str | None) -> list[str]:
@@ -103,15 +92,15 @@ def _is_whole(entry: DataSet, file: File, folder: Path) -> bool:
 def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
     """Bring a file from the first source that has the right one; where it came from."""
     refusals = []
+    part = Part(folder / f".{file.name}.part")
     for source in sources(entry, file, mirror):
         with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as scratch:
             content = Path(scratch) / file.name
             try:
-                _bring(source, file, content)
-                if not file.is_published and (fault := whole.fault(content, entry, file, folder)):
-                    raise SourceError(f"{fault}: replace that copy by a whole one")
-                if file.is_recorded:
-                    _record(file, folder, content)
+                if is_address(source):
+                    _bring(source, part, entry, file, content)
+                else:
+                    _unpack(Path(source), entry, file, content, folder)
             except SourceError as error:
                 refusals.append(f"{source}: {error}")
                 continue
@@ -121,6 +110,7 @@ def _fetch(entry: DataSet, file: File, folder: Path, mirror: str | None) -> str:
                     f"`{entry.command}` again"
                 ) from error
             os.replace(content, folder / file.name)
+        part.forget()
         for refusal in refusals:
             print(f"{entry.name}/{file.name} was not to be had from {refusal}", file=sys.stderr)
         return source
@@ -169,17 +159,33 @@ def _record(file: File, folder: Path, content: Path) -> None:
     write_record(file, folder, found)
 
 
-def _bring(source: str, file: File, content: Path) -> None:
-    """Write the right content of `file` to `content`; raises SourceError where `source` has it not."""
-    if is_address(source):
-        wrapped = content.with_name(content.name + ".wrapped")
-        _transfer(source, wrapped, _most(file))
-    else:
-        wrapped = Path(source)
+def _bring(address: str, part: Part, entry: DataSet, file: File, content: Path) -> None:
+    """Write the right content of `file` to `content`; raises SourceError where `address` has it not."""
+    while True:
+        continued = transfer(address, part, _most(file))
+        try:
+            _unpack(part.path, entry, file, content, part.path.parent)
+            return
+        except SourceError:
+            part.forget()
+            if not continued:
+                raise
+            # what an earlier call had brought may be what is wrong: once more, from the start
+
+
+def _unpack(wrapped: Path, entry: DataSet, file: File, content: Path, folder: Path) -> None:
+    """Write the content of `wrapped` to `content`, and record its sum in `folder` where the manifest has none.
+
+    Raises SourceError unless it is right, and whole where no sum tells.
+    """
     if file.wrapping == "archive":
         _pack(wrapped, file, content)
     else:
         _unwrap(wrapped, file, content)
+    if not file.is_published and (fault := whole.fault(content, entry, file, folder)):
+        raise SourceError(f"{fault}: replace that copy by a whole one")
+    if file.is_recorded:
+        _record(file, folder, content)
 
 
 def _pack(source: Path, file: File, content: Path) -> None:
@@ -203,69 +209,6 @@ def _pack(source: Path, file: File, content: Path) -> None:
 def _most(file: File) -> int:
     """The most bytes that a right file may have as it is wrapped; a tar has 1 kB about each member, and other members."""
     return (2 if file.wrapping == "archive" else 1) * file.size + _MARGIN
-
-
-class _Bounded:
-    """A file that is written up to `most` bytes, then raises SourceError: a server may send for ever."""
-
-    def __init__(self, stream: BufferedIOBase, most: int) -> None:
-        self.stream, self.most, self.flush = stream, most, stream.flush
-
-    def room_for(self, count: int) -> None:
-        """Raise SourceError where so many more bytes are too many."""
-        if self.stream.tell() + count > self.most:
-            raise SourceError(f"it sends more than the {self.most} bytes that the file may have as it is wrapped")
-
-    def write(self, content: bytes) -> int:
-        self.room_for(len(content))
-        return self.stream.write(content)
-
-
-def _transfer(address: str, target: Path, most: int) -> None:
-    """Bring what lies at `address` to `target`, bytes as they are.
-
-    Raises:
-        SourceError: that fails, or there are more than `most` bytes.
-        OSError: `target` cannot be written.
-    """
-    # Here and not above: 0.3 s that a command which fetches nothing need not spend.
-    import requests
-    from pooch import HTTPDownloader  # type: ignore[import-untyped]
-
-    with target.open("wb") as stream:
-        bounded = _Bounded(stream, most)
-
-        def start_over(response: requests.Response, *_: Any, **__: Any) -> None:
-            # A server that knows no ranges answers 200 with the whole file; one that resumes answers 206.
-            if response.status_code == requests.codes.ok:
-                stream.seek(0)
-                stream.truncate()
-            stated = response.headers.get("Content-Length", "")
-            if response.ok and stated.isdigit():
-                bounded.room_for(int(stated))
-
-        for attempt in range(1, ATTEMPTS + 1):
-            held = stream.tell()
-            downloader = HTTPDownloader(
-                progressbar=sys.stderr.isatty(),
-                timeout=TIMEOUT,
-                # Without a coding of its own the server's ranges count the bytes written here.
-                headers={"Accept-Encoding": "identity", **({"Range": f"bytes={held}-"} if held else {})},
-                hooks={"response": start_over},
-            )
-            try:
-                # Neither is used: no `Pooch` object manages this file.
-                downloader(address, cast(str, bounded), None)
-                return
-            except requests.RequestException as error:
-                if isinstance(error, requests.HTTPError) or stream.tell() == held or attempt == ATTEMPTS:
-                    raise SourceError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in words: of a connection that fails, urllib3 keeps the cause inside its own error."""
-    cause = getattr(error.args[0] if error.args else None, "reason", error)
-    return str(cause) or type(cause).__name__
 
 
 def _unwrap(source: Path, file: File, content: Path) -> None:

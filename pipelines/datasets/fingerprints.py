@@ -12,7 +12,7 @@ import numpy as np
 def sha256(value: Any) -> str:
     """SHA-256, hexadecimal, of an array's bytes in C order, of a NamedTuple's fingerprints, or of names as JSON text."""
     if isinstance(value, np.ndarray):
-        return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
     if hasattr(value, "_asdict"):
         value = fingerprints(value)
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -59,12 +59,16 @@ class Glyphs(NamedTuple):
         names: the Unicode name of each class.
         alphabets: the script of each class, the first word of its name in lower case.
         made_with: the versions that the bytes depend on.
+        letters: how many there were before look-alikes were left out.
+        least: share of the ink in which a letter must differ from every class before it.
     """
 
     images: NDArray[np.uint8]
     names: tuple[str, ...]
     alphabets: tuple[str, ...]
     made_with: tuple[str, ...]
+    letters: int
+    least: float
 
 
 class Shape(NamedTuple):
@@ -91,6 +95,8 @@ def load() -> Glyphs:
         names=names,
         alphabets=tuple(name.split()[0].lower() for name in names),
         made_with=versions(),
+        letters=len(letters),
+        least=ALIKE,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipelines.datasets.registry import DATA_SETS, RAW, DataSet
@@ -13,6 +15,7 @@ from pipelines.errors import UserError
 
 INCEPTION = DATA_SETS["inception"]
 FEATURES = 2048
+AT_ONCE = 32  # images in one forward pass
 
 
 class Features(nn.Module):
@@ -53,3 +56,24 @@ def load(folder: Path = RAW / INCEPTION.name, entry: DataSet = INCEPTION) -> Fea
     network.fc = nn.Identity()
     network.AuxLogits = None
     return Features(network)
+
+
+def features_of(
+    images: NDArray[np.uint8], folder: Path = RAW / INCEPTION.name, entry: DataSet = INCEPTION
+) -> NDArray[np.float64]:
+    """Features, float64 [n, 2048], of images uint8 [n, 3, side, side]; a fifth of a second for each of 299x299 on one core.
+
+    They are computed in float32 on the CPU; another processor may round their last bits otherwise.
+
+    Raises:
+        UserError: as `load`, or the images are not in colour.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise UserError(f"Inception-v3 takes colour images, these are {images.shape[1:]}: take other features, as pixels")
+    network = load(folder, entry)
+    found = []
+    with torch.no_grad():
+        for first in range(0, len(images), AT_ONCE):
+            pixels = torch.from_numpy(images[first : first + AT_ONCE]).to(torch.float32)
+            found.append(network(pixels / 127.5 - 1).numpy().astype(np.float64))
+    return np.concatenate(found)

@@ -3,8 +3,8 @@
 Two forms of the same: arrays pickled by M. Ren et al. (2018), and image files with the lists train.csv, val.csv, test.csv of
 S. Ravi and H. Larochelle (2017). The stand-in mini-imagenet-lite has the second form, and fewer images.
 
-A pickle is a program. This reader runs one that can do nothing but build arrays, numbers, text, lists and dictionaries: it
-looks up no other name, so a pickle that calls anything is refused.
+A pickle is a program. This reader runs one that can do nothing but build arrays of numbers, text, lists and dictionaries: it
+looks up no other name, so a pickle that calls anything is refused, and so is an array of objects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,22 +36,58 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-_BUILDERS = {
-    "multiarray._reconstruct": np.empty(0).__reduce__()[0],
-    "multiarray.scalar": np.int64(0).__reduce__()[0],
-    "numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
-}
+class _Numbers:
+    """A type of numbers as it is pickled: a name, then a state, of which the byte order is taken and nothing else.
+
+    NumPy's own type would take flags from that state, and an array believe them.
+    """
+
+    def __init__(self, name: str | bytes, *_: object) -> None:
+        self.type = np.dtype(name)
+        if self.type.kind not in "biuf":
+            raise pickle.UnpicklingError(f"it holds an array of {self.type}, and only arrays of numbers are read")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
+        self.type = self.type.newbyteorder(order)
+
+
+class _Array(np.ndarray[Any, np.dtype[Any]]):
+    """An array of such numbers."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        *head, numbers, by_column, content = state
+        super().__setstate__((*head, numbers.type, by_column, content))
+
+
+def _reconstructed(*_: object) -> _Array:
+    return np.empty(0, np.uint8).view(_Array)
+
+
+def _from_buffer(content: bytes, numbers: _Numbers, shape: tuple[int, ...], order: Literal["C", "F"]) -> NDArray[Any]:
+    found: NDArray[Any] = np.frombuffer(content, numbers.type).reshape(shape, order=order)
+    return found
+
+
+def _scalar(numbers: _Numbers, content: bytes) -> Any:
+    return np.frombuffer(content, numbers.type, count=1)[0]
+
+
 _ALLOWED: Mapping[tuple[str, str], Any] = {
     **{
-        (f"{numpy}.{name.partition('.')[0]}", name.partition(".")[2]): builder
+        (f"{numpy}.{module}", name): builder
         for numpy in ("numpy.core", "numpy._core")
-        for name, builder in _BUILDERS.items()
+        for module, name, builder in (
+            ("multiarray", "_reconstruct", _reconstructed),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _from_buffer),
+        )
     },
     ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "dtype"): _Numbers,
     ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes for protocol 2
 }
-"""What a pickle of arrays names, by Python 2 and 3, NumPy 1 and 2."""
+"""What a pickle of arrays names, by Python 2 and 3, NumPy 1 and 2, and what stands in its place."""
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -113,7 +149,7 @@ def classes_of(found: Mapping[str, Any], where: str, entry: DataSet = PICKLED) -
         if places.dtype.kind not in "iu" or not places.size or places.min() < 0 or places.max() >= len(images):
             raise UserError(f"{where} gives {name} rows that are not there: run `{entry.command}`")
     labels = np.repeat(np.arange(len(named)), [places.size for places in named.values()])
-    return Classes(images[np.concatenate(list(named.values()))].transpose(0, 3, 1, 2), labels, tuple(named))
+    return Classes(np.asarray(images)[np.concatenate(list(named.values()))].transpose(0, 3, 1, 2), labels, tuple(named))
 
 
 def _are_images(found: Any) -> TypeGuard[NDArray[np.uint8]]:

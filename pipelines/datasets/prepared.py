@@ -6,6 +6,8 @@ A prepared folder of denoising, data/prepared/<profile>/<data>/, holds
     oracle.npz   which training labels are right: for the Oracle baseline, and for judging importances
     sealed.npz   test labels and right training labels: see `pipelines.datasets.sealed`
     index.json   fingerprints, sizes, rule and seeds of all of it
+
+What is read is what index.json vouches for, made from what params.yaml asks for now: `pipelines.datasets.vouched`.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.datasets import vouched
 from pipelines.errors import UserError
+from pipelines.records import read_json
 
 PREPARED = Path("data/prepared")
 TRAINING_FILE = "train.npz"
 ORACLE_FILE = "oracle.npz"
 SEALED_FILE = "sealed.npz"
+INDEX_FILE = "index.json"
 
 
 class Prepared(NamedTuple):
@@ -55,11 +60,25 @@ def folder_of(profile: str, data: str, family: str = "denoising") -> Path:
     return PREPARED / profile / data if family == "denoising" else PREPARED / profile / family / data
 
 
+def key_of(folder: Path) -> tuple[str, str, str]:
+    """Family, profile and data set of a prepared folder."""
+    data, above, top = (part.name for part in (folder, folder.parent, folder.parent.parent))
+    return ("denoising", above, data) if top == PREPARED.name else (above, top, data)
+
+
 def command(folder: Path) -> str:
     """The command that makes a prepared folder."""
-    data, above, top = (part.name for part in (folder, folder.parent, folder.parent.parent))
-    family, profile = ("denoising", above) if top == PREPARED.name else (above, top)
-    return f"python -m pipelines.corrupt {family} {profile} {data}"
+    return f"python -m pipelines.corrupt {' '.join(key_of(folder))}"
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """A prepared folder's index.json.
+
+    Raises: UserError: it is missing, or made from other settings than params.yaml has; names the command that makes it.
+    """
+    found: dict[str, Any] = read_json(folder / INDEX_FILE, command(folder))
+    vouched.check_settings(folder / INDEX_FILE, found, key_of(folder), command(folder))
+    return found
 
 
 def load_training(folder: Path) -> Prepared:
@@ -77,7 +96,8 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Read the named arrays of an npz file, each whole.
 
     Raises:
-        UserError: the file is missing, damaged, or lacks one of the arrays; names the command that makes it.
+        UserError: the file is missing, damaged, lacks one of the arrays, is not what index.json vouches for, or was made
+            from other settings than params.yaml has; names the command that makes it.
         RuntimeError: these are the sealed labels, which `pipelines.datasets.sealed` alone reads.
     """
     if path.name == SEALED_FILE:
@@ -90,10 +110,13 @@ def read_any(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     mend = f"run `{command(path.parent)}`"
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
+            arrays = {name: archive[name] for name in names}
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: {mend}") from error
     except KeyError as error:
         raise UserError(f"{path} lacks an array ({error.args[0]}): {mend}") from error
     except (zipfile.BadZipFile, ValueError, EOFError) as error:
         raise UserError(f"{path} is damaged ({error}): {mend}") from error
+    index = path.parent / INDEX_FILE
+    vouched.check_arrays(path, arrays, index, read_index(path.parent), command(path.parent))
+    return arrays

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -123,6 +123,8 @@ class DataSet:
         licence: the terms of use, as far as its authors state them.
         citation: the work to cite.
         by_hand: where a person finds the files, in a sentence, where no program can fetch them.
+        comes_with: the package that ships it, where nothing is fetched (`pipelines.datasets.shipped`); else "".
+        within: the folder of the files in that package, such as sklearn/datasets/data.
         sums: who published the sums of the files.
     """
 
@@ -134,6 +136,8 @@ class DataSet:
     citation: str
     by_hand: str = ""
     sums: str = ""
+    comes_with: str = ""
+    within: str = ""
 
     @property
     def size(self) -> int:
@@ -166,7 +170,7 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, DataSet]:
     return {name: _data_set(name, **entry) for name, entry in found.items()}
 
 
-def _data_set(name: str, files: list[dict[str, Any]], addresses: list[str], **more: str) -> DataSet:
+def _data_set(name: str, files: list[dict[str, Any]], addresses: Sequence[str] = (), **more: str) -> DataSet:
     read = tuple(map(_file, files))
     return DataSet(name=name, addresses=tuple(addresses), files=read, **cast(dict[str, Any], more))
 
@@ -177,15 +181,19 @@ def _file(one: dict[str, Any]) -> File:
     return File(**{**one, "members": members, "arrays": arrays, "lists": tuple(one.get("lists", ()))})
 
 
-DATA_SETS = read_manifest()
+_ALL = read_manifest()
+DATA_SETS = {name: entry for name, entry in _ALL.items() if not entry.comes_with}
+SHIPPED = {name: entry for name, entry in _ALL.items() if entry.comes_with}
+"""The data sets that a package ships, so that nothing of them is fetched."""
 MNIST = DATA_SETS["mnist"]
 
 
 def data_set(name: str) -> DataSet:
     """The entry of that name; raises UserError, naming the known ones, where there is none."""
-    if name not in DATA_SETS:
-        raise UserError(f"no data set is called '{name}'; known: {', '.join(sorted(DATA_SETS))}")
-    return DATA_SETS[name]
+    known = {**DATA_SETS, **SHIPPED}
+    if name not in known:
+        raise UserError(f"no data set is called '{name}'; known: {', '.join(sorted(known))}")
+    return known[name]
 
 
 def sha256_of(path: Path) -> str:

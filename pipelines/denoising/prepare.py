@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.datasets import sources
 from pipelines.datasets.corruption import RULES, effective
+from pipelines.datasets.entries import Entry, is_integer, is_number
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.imbalance import long_tail
 from pipelines.datasets.paper_splits import (
@@ -26,7 +27,7 @@ from pipelines.datasets.paper_splits import (
     wrn_splits,
 )
 from pipelines.datasets.prepared import ORACLE_FILE, SEALED_FILE, TRAINING_FILE, Prepared
-from pipelines.datasets.preparing import Entry, Made, is_integer, is_number
+from pipelines.datasets.preparing import Made
 from pipelines.datasets.splits import Split, Splits, digits_splits, mnist_splits
 from pipelines.errors import UserError
 

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pipelines.datasets import class_splits, sources, tasks
 from pipelines.datasets.class_splits import Classes
 from pipelines.datasets.corruption import generator
+from pipelines.datasets.entries import Entry
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
-from pipelines.datasets.preparing import Arrays, Entry, Made
+from pipelines.datasets.preparing import Arrays, Made
 from pipelines.datasets.tasks import Shape, Tasks
 from pipelines.errors import UserError
 from pipelines.few_shot.stored import TEST_FILE, FewShot, MetaTest
@@ -100,7 +101,7 @@ def prepare(entry: Entry) -> Made:
     settings = read(entry)
     data = sources.load(settings.source, **OPTIONS.get(settings.source, {}))
     parts = parts_of(data, settings.source)
-    return prepared(parts, settings, fingerprints(data), getattr(data, "made_with", ()))
+    return prepared(parts, settings, fingerprints(data), getattr(data, "made_with", ()), look_alikes(data))
 
 
 def parts_of(data: Any, source: str) -> Parts:
@@ -126,10 +127,24 @@ def parts_of(data: Any, source: str) -> Parts:
     return Parts(*by_class)
 
 
-def prepared(parts: Parts, settings: Settings, source: dict[str, str], made_with: tuple[str, ...] = ()) -> Made:
+def look_alikes(data: Any) -> dict[str, float] | None:
+    """Of a source that keeps one of several classes alike: how many there were "before" and are "after", and the "least"
+    share of their ink in which two differ. None of any other."""
+    if not hasattr(data, "letters"):
+        return None
+    return {"before": data.letters, "after": len(data.images), "least": data.least}
+
+
+def prepared(
+    parts: Parts,
+    settings: Settings,
+    source: dict[str, str],
+    made_with: tuple[str, ...] = (),
+    alike: dict[str, float] | None = None,
+) -> Made:
     """A pure function of its arguments.
 
-    Args: made_with: versions of what drew the images, where they were drawn.
+    Args: made_with: versions of what drew the images, where they were drawn. alike: what `look_alikes` says.
     Raises: UserError: there are too few classes or drawings for the tasks.
     """
     turns = QUARTER_TURNS.get(settings.source, 1)
@@ -155,6 +170,7 @@ def prepared(parts: Parts, settings: Settings, source: dict[str, str], made_with
         "drawings": drawings,
         "rotations": turns,
         "made_with": list(made_with),
+        **({} if alike is None else {"look_alikes": alike}),
         "meta_batches_sha256": {"of the first": FINGERPRINTED, **batches},
         "nearest_neighbour": _nearest_neighbour(parts.validation, selection[0], turns),
     }

@@ -14,9 +14,10 @@ import numpy as np
 
 from pipelines.datasets import attack_splits, poison, sources
 from pipelines.datasets.attack_splits import TARGETED, UNTARGETED, Sizes
+from pipelines.datasets.entries import Entry, is_integer
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
-from pipelines.datasets.preparing import Entry, Made, is_integer
+from pipelines.datasets.preparing import Made
 from pipelines.datasets.splits import Split, Splits
 from pipelines.poisoning.stored import Poisoning
 

@@ -99,6 +99,7 @@ def data(profile: str) -> dict[str, dict[str, Any]]:
     few_shot = {
         "settings": {"source": "glyphs", "way": 5, "shot": 1, "test_tasks": 600, "seeds": [0]},
         "classes": {"train": 700, "validation": 150, "test": 250}, "bytes": 1_000_000, "made_with": ["a pen"],
+        "look_alikes": {"before": 1500, "after": 1100, "least": 0.25},
         "nearest_neighbour": {"accuracy": 51.24, "standard error": 0.52, "tasks": 300}, "sheet": facts.sheet(drawn),
     }  # fmt: skip
     found: dict[str, dict[str, Any]] = {

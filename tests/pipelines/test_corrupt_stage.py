@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_data import real
 
-from pipelines import corrupt, fetch
-from pipelines.datasets import digits, folders, mnist, preparing, sealed
+from pipelines import corrupt
+from pipelines.datasets import digits, entries, folders, mnist, sealed
 from pipelines.datasets.corruption import first_rows
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import Prepared, folder_of, load_oracle_mask, load_training
-from pipelines.datasets.registry import MNIST, RAW
+from pipelines.datasets.registry import RAW
 from pipelines.datasets.splits import digits_splits
 from pipelines.denoising import prepare
 from pipelines.errors import UserError, run
@@ -218,7 +219,7 @@ def test_wrong_settings_are_refused_in_words(root: Path, old: str, new: str, mes
 
 def test_numbers_are_read_as_dvc_reads_them(root: Path) -> None:
     write_params(PARAMS.replace("noise: 0.5", "noise: 5e-1"))
-    assert prepare.read(preparing.read_entry("denoising", "embedded", "digits-50")).noise == 0.5
+    assert prepare.read(entries.read_entry("denoising", "embedded", "digits-50")).noise == 0.5
 
 
 def test_missing_files_name_the_command_that_makes_them(root: Path) -> None:
@@ -347,14 +348,8 @@ def test_another_stage_cannot_open_them(root: Path, stage: str, allowed: bool) -
         assert done.returncode != 0 and f"pipelines.{stage} opened the sealed labels" in done.stderr
 
 
-def real_mirror() -> Path | None:
-    path = ROOT / os.environ.get("BILEVEL_MIRROR", "../shared/data")
-    return path if (path / "mnist").is_dir() else None
-
-
-@pytest.mark.skipif(real_mirror() is None, reason="neither BILEVEL_MIRROR nor ../shared/data holds MNIST")
 def test_mnist_is_prepared_from_the_raw_files(root: Path) -> None:
-    fetch.fetch(MNIST, RAW, str(real_mirror()))
+    real(RAW, "mnist")
     corrupt.main(["denoising", "cpu", "mnist-25"])
     folder = folder_of("cpu", "mnist-25")
     seen, hidden = load_training(folder), sealed.load_sealed(folder)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from small_data import write_prepared
 
 from core.draws import Draws
 from core.networks import registry
@@ -330,11 +331,13 @@ def test_a_recipe_in_epochs() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A prepared data set of twelve small images, and there one is."""
     place = tmp_path / "data/prepared/paper/some"
-    place.mkdir(parents=True)
     images, labels = np.zeros((12, 28, 28), np.uint8), np.arange(12, dtype=np.uint8) % 10
-    np.savez(place / "train.npz", train_images=images, noisy_labels=labels[None], seeds=np.array([0]),
-             validation_images=images, validation_labels=labels, selection_images=images, selection_labels=labels,
-             test_images=images)  # fmt: skip
+    seen = {"train_images": images, "noisy_labels": labels[None], "seeds": np.array([0]), "validation_images": images,
+            "validation_labels": labels, "selection_images": images, "selection_labels": labels,
+            "test_images": images}  # fmt: skip
+    write_prepared(place, {}, train=seen, sealed={"test_labels": labels, "train_labels": labels})
+    (tmp_path / "pipelines/denoising").mkdir(parents=True)
+    (tmp_path / "pipelines/denoising/params.yaml").write_text("paper: {prepared: {some: {}}}\n")
     monkeypatch.chdir(tmp_path)
     return place
 
@@ -417,7 +420,6 @@ def test_one_lower_step_of_approxgrad_is_no_cut_on_cifar() -> None:
 
 def test_without_a_wrong_label_nothing_is_told_apart(folder: Path) -> None:
     labels = np.arange(12, dtype=np.uint8) % 10
-    np.savez(folder / "sealed.npz", test_labels=labels, train_labels=labels)
     one = {
         "seed": 0, "status": "finished", "test predictions": records.pack(labels[None]),
         "importances": {"iterations": [3], **records.pack(np.full((1, 12), 9, np.uint8))},

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_data import write_prepared
 from small_project import ROOT
 
 from core.networks.wide_resnet import WideResNet
 from core.products import KINDS, counting
 from core.trees import dimension, leaves, tree_map
 from pipelines import records, settings, summary, train
-from pipelines.datasets.preparing import Entry, data_sets
+from pipelines.datasets.entries import Entry
+from pipelines.datasets.preparing import data_sets
 from pipelines.denoising import cells, prepare
 from pipelines.denoising import data as tensors
 from pipelines.denoising.run import Run
@@ -55,24 +57,23 @@ def cell_settings(parts: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def write_data(folder: Path, source: str, classes: int, sizes: dict[str, int]) -> None:
+def write_data(folder: Path, entry: dict[str, Any], classes: int, sizes: dict[str, int]) -> None:
     """train.npz and oracle.npz as preparation writes them, of noise about an image for each class; two seeds, the first rows
     wrong."""
     draws = np.random.default_rng(sum(map(ord, folder.name)))
-    shape = {"mnist": (28, 28), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}[source]
+    shape = {"mnist": (28, 28), "cifar10": (3, 32, 32), "svhn": (3, 32, 32)}[entry["source"]]
     means = draws.integers(0, 196, (classes, *shape))
     labels = {name: (np.arange(size) % classes).astype(np.uint8) for name, size in sizes.items()}
     images = {name: means[one] + draws.integers(0, 60, (len(one), *shape)) for name, one in labels.items()}
     images = {name: one.astype(np.uint8) for name, one in images.items()}
     wrong = np.arange(sizes["train"]) < sizes["train"] // 3
     noisy = np.where(wrong, (labels["train"] + 1) % classes, labels["train"]).astype(np.uint8)
-    folder.mkdir(parents=True)
-    np.savez(
-        folder / "train.npz", train_images=images["train"], noisy_labels=np.stack([noisy, noisy]), seeds=np.array([0, 1]),
-        validation_images=images["validation"], validation_labels=labels["validation"],
-        selection_images=images["selection"], selection_labels=labels["selection"], test_images=images["test"],
-    )  # fmt: skip
-    np.savez(folder / "oracle.npz", clean=np.stack([~wrong, ~wrong]))
+    seen = {
+        "train_images": images["train"], "noisy_labels": np.stack([noisy, noisy]), "seeds": np.array([0, 1]),
+        "validation_images": images["validation"], "validation_labels": labels["validation"],
+        "selection_images": images["selection"], "selection_labels": labels["selection"], "test_images": images["test"],
+    }  # fmt: skip
+    write_prepared(folder, entry, train=seen, oracle={"clean": np.stack([~wrong, ~wrong])})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,7 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # few classes, so that two small minibatches have one in common: else learning to reweight trusts no example
         classes = 2 if name.startswith("four-nine") else 3
         sizes = WIDE_SIZES if name.startswith("wrn") else SIZES
-        write_data(root / "data/prepared/paper" / name, one["source"], classes, sizes)
+        write_data(root / "data/prepared/paper" / name, one, classes, sizes)
     weights = records.pack(np.tile(np.array([[0, 128, 255]], np.uint8), SIZES["train"] // 3))
     for parts in NAMES:
         source = cells.from_of(cell_settings(parts))

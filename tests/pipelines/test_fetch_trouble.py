@@ -22,7 +22,7 @@ from test_fetch import CLOSED, CONTENT, FILE, WRAPPED, Server, entry, flipped, m
 
 from pipelines import fetch as command
 from pipelines.datasets import archives, download
-from pipelines.datasets.registry import BY_HAND, DATA_SETS, DataSet, File
+from pipelines.datasets.registry import BY_HAND, DATA_SETS, SHIPPED, DataSet, File
 from pipelines.errors import UserError, run
 
 __all__ = ["plain_user", "serve", "toy"]  # fixtures
@@ -177,7 +177,7 @@ def test_a_server_that_sends_for_ever_is_cut_off(
             while sent[0] < 100_000_000:
                 request.wfile.write(chunk)
                 sent[0] += len(chunk)
-                largest[0] = max([largest[0], *(one.stat().st_size for one in tmp_path.rglob("*.wrapped"))])
+                largest[0] = max([largest[0], *(one.stat().st_size for one in tmp_path.rglob("*.part"))])
 
     server.answer = answer  # type: ignore[method-assign]
     known = made(server.address)
@@ -263,7 +263,7 @@ def test_a_killed_process_leaves_nothing_that_counts(slow: Server, tmp_path: Pat
     until(lambda: slow.asked)
     killed.send_signal(signal.SIGKILL)
     killed.communicate(timeout=60)
-    assert [name[:10] for name in os.listdir(folder)] == [".fetching-"]
+    assert [name[:10] for name in sorted(os.listdir(folder))] == [".digits.ta", ".fetching-"]
     assert ARCHIVE.state(folder) == "missing"
     download.fetch(packed(slow.address), ARCHIVE, folder)
     assert sorted(os.listdir(folder)) == [ARCHIVE.name, ARCHIVE.name + ".sha256"]
@@ -346,7 +346,7 @@ def test_an_unreadable_file_is_told_as_such(
     hidden.chmod(0)
     os.seteuid(user)
     rows = {row.split()[0]: row for row in command.listing(raw).splitlines()}
-    assert " unreadable " in rows["toy"] and "missing" in rows["mnist"] and len(rows) == len(DATA_SETS) + 1
+    assert " unreadable " in rows["toy"] and "missing" in rows["mnist"] and len(rows) == len(DATA_SETS) + len(SHIPPED) + 1
     capsys.readouterr()
     reading = lambda: made.checked(file, raw / "toy")  # noqa: E731
     for act in (lambda: command.fetch(made, raw), lambda: command.check([made], raw), reading):

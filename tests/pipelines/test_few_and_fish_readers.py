@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from small_data import KINDS, archived, encoded, fetched, noise, plain, real, tar_of, zip_of
 from torchvision.models import inception_v3
 
+from pipelines.clean_label import prepare as clean_label
 from pipelines.datasets import cifar, dogfish, inception, mini_imagenet
 from pipelines.datasets.registry import DATA_SETS, File
 from pipelines.errors import UserError
@@ -238,12 +240,53 @@ def test_a_pickle_that_would_run_something(tmp_path: Path, function: Any, protoc
     assert not trap.exists()
     # inside an array of objects as well
     content = cache(np.array([Runs(function, words)], dtype=object), {}, protocol)
-    with pytest.raises(UserError, match="only arrays are read"):
+    with pytest.raises(UserError, match="an array of object, and only arrays of numbers are read"):
         mini_imagenet.unpickled(content, "bad.pkl")
     assert not trap.exists()
     if function is os.system:  # the trap does work
         pickle.loads(content)
         assert trap.exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (np.array([1, None], dtype=object), "object"),
+        (np.array([], dtype=object), "object"),
+        (np.dtype(object), "object"),
+        (np.zeros(2, [("a", object)]), r"\|V8"),
+        (np.array(["text"]), "<U4"),
+        (np.array([1], "M8[s]"), "datetime64"),
+    ],
+)
+def test_an_array_of_anything_but_numbers(value: Any, kind: str, protocol: int) -> None:
+    with pytest.raises(UserError, match=f"bad.pkl is not read .it holds an array of {kind}, and only arrays of numbers"):
+        mini_imagenet.unpickled(cache(value, {"a": [0]}, protocol), "bad.pkl")
+    with pytest.raises(UserError, match=f"an array of {kind}"):
+        mini_imagenet.unpickled(cache(noise(1, 84, 84, 3), {"a": value}, protocol), "bad.pkl")
+
+
+def test_a_type_whose_state_claims_that_it_holds_objects() -> None:
+    """The flags that a pickle gives with a type would have NumPy take eight bytes for the address of an object."""
+    plain = pickle.dumps({"image_data": np.zeros(3)}, protocol=2)
+    flags = b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t"  # sizes, then no flags
+    assert plain.count(flags) == 1
+    crafted = plain.replace(flags, flags.replace(b"K\x00", b"K\x3f"))
+    found = mini_imagenet.unpickled(crafted, "bad.pkl")["image_data"]
+    assert found.dtype == np.float64 and not found.dtype.hasobject and found.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", ["u1", "<i4", ">i4", "<f8", ">f8", "?"])
+def test_arrays_of_numbers_come_as_they_were(kind: str, order: Any) -> None:
+    value = np.array([[0, 1, 1], [1, 0, 200]]).astype(kind, order=order)
+    for protocol in range(6):
+        found = mini_imagenet.unpickled(pickle.dumps({"a": value}, protocol=protocol), "good.pkl")["a"]
+        np.testing.assert_array_equal(found, value)
+        assert found.dtype.newbyteorder("=") == value.dtype.newbyteorder("=")
+        scalar = mini_imagenet.unpickled(pickle.dumps({"a": value[1, 2]}, protocol=protocol), "good.pkl")["a"]
+        assert scalar == value[1, 2]
 
 
 @pytest.mark.parametrize(
@@ -376,6 +419,42 @@ def test_inception_features(tmp_path: Path) -> None:
     torch.testing.assert_close(whole.fc(found), whole(images))
     (gradient,) = torch.autograd.grad(found.sum(), images)
     assert gradient.shape == images.shape and gradient.abs().sum() > 0
+
+
+def test_bases_are_nearest_in_the_features_that_an_entry_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of images that differ from their targets in brightness most of all, so that pixels say otherwise."""
+    torch.manual_seed(0)
+    whole = inception_v3(weights=None, init_weights=False, transform_input=False).eval()
+    content = weights_file(whole.state_dict())
+    file = File("inception_v3_google-0cc3c7bd.pth", "inception.pth", 2 * 10**8, at_most=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"0cc3c7bd.pth is missing: run `python -m pipelines\.fetch inception`"):
+        clean_label.weights_of("inception")
+    folder, entry = fetched(tmp_path / "data", {file: content}, "inception")
+    monkeypatch.setitem(DATA_SETS, "inception", entry)
+    monkeypatch.setattr(inception.features_of, "__defaults__", (folder, entry))
+    labels = np.repeat(np.arange(2, dtype=np.uint8), 5)
+    images = [noise(10, 3, 96, 96) // step for step in (1, 2)]
+    splits = clean_label.Splits(
+        clean_label.Split(images[0], labels), None, clean_label.Split(images[0][:2], labels[:2]),
+        clean_label.Split(images[1], labels),
+    )  # fmt: skip
+    settings = clean_label.Settings("dogfish-imagenette", (0, 1), 6, 5, 1, "inception")
+    made = clean_label.prepared(splits, settings, clean_label.weights_of("inception"))
+    assert made.source == {file.name: hashlib.sha256(content).hexdigest()}
+    whole.fc = torch.nn.Identity()
+    with torch.no_grad():
+        seen = made.files["train.npz"]
+        train, test = (whole(torch.from_numpy(seen[name]).float() / 127.5 - 1).double()
+                       for name in ("train_images", "test_images"))  # fmt: skip
+    apart = torch.cdist(test, train)
+    for label in (0, 1):
+        rows = np.flatnonzero(labels == label)
+        np.testing.assert_array_equal(seen["nearest_base"][:, label], rows[apart[:, rows].argmin(dim=1)])
+    plain = clean_label.prepared(splits, replace(settings, features="pixels"), {})
+    assert not np.array_equal(plain.files["train.npz"]["nearest_base"], seen["nearest_base"])
+    with pytest.raises(UserError, match=r"takes colour images, these are \(8, 8\): take other features, as pixels"):
+        inception.features_of(noise(2, 8, 8))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def drawn() -> Glyphs:
 def test_what_there_is(drawn: Glyphs) -> None:
     assert drawn.images.shape == (1143, 20, 28, 28) and drawn.images.dtype == np.uint8
     assert len(set(drawn.names)) == len(drawn.alphabets) == 1143
+    assert (drawn.letters, drawn.least) == (1892, 0.25)
     scripts = {name: drawn.alphabets.count(name) for name in ("latin", "greek", "cyrillic", "georgian", "armenian", "lao")}
     assert scripts == {"latin": 586, "greek": 156, "cyrillic": 114, "georgian": 115, "armenian": 56, "lao": 30}
     # one class for one shape
@@ -87,7 +88,9 @@ def test_a_missing_face_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_comparing_pixels_is_better_than_guessing_and_not_enough(drawn: Glyphs) -> None:
     settings = Settings("glyphs", way=5, shot=1, query=15, meta_batch=8, selection_tasks=300, test_tasks=4, seeds=(0,))
-    made = prepare.prepared(prepare.parts_of(drawn, "glyphs"), settings, fingerprints(drawn), drawn.made_with)
+    parts, alike = prepare.parts_of(drawn, "glyphs"), prepare.look_alikes(drawn)
+    made = prepare.prepared(parts, settings, fingerprints(drawn), drawn.made_with, alike)
+    assert made.facts["look_alikes"] == {"before": 1892, "after": 1143, "least": 0.25}
     found = made.facts["nearest_neighbour"]
     assert 40 < found["accuracy"] < 90 and found["standard error"] < 1
     assert made.facts["classes"] == {"train": 743, "validation": 150, "test": 250}

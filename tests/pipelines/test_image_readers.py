@@ -11,17 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from small_data import DRAWS, KINDS, archived, encoded, fetched, noise, plain, real, tar_of, zip_of
+from small_data import DRAWS, KINDS, archived, cifar100, encoded, fetched, noise, plain, real, records, tar_of, zip_of
 
 from pipelines.datasets import archives, cifar, mnist, omniglot, svhn
 from pipelines.datasets.registry import DATA_SETS, DataSet
 from pipelines.errors import UserError
 
 # CIFAR
-
-
-def records(images: np.ndarray, *labels: np.ndarray) -> bytes:
-    return np.concatenate([*(one[:, None] for one in labels), images.reshape(len(images), -1)], axis=1).tobytes()
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -84,20 +80,12 @@ def test_cifar100_and_fc100(tmp_path: Path) -> None:
     assert [supers.index(name) for name in split["validation"]] == [8, 11, 13, 16]
     # the first and last fine labels, as the official list of names has them
     assert classes[:3] == ["apple", "aquarium_fish", "baby"] and classes[-2:] == ["woman", "worm"]
-    above = {name: supers.index(one) for part in split.values() for one, names in part.items() for name in names}
-    coarse_of = np.array([above[name] for name in classes], dtype=np.uint8)
-    fine = np.tile(np.arange(100, dtype=np.uint8), 3)
-    DRAWS.shuffle(fine)
-    images = noise(300, 3, 32, 32)
-    members = {
-        "cifar-100-binary/train.bin": records(images[:250], coarse_of[fine[:250]], fine[:250]),
-        "cifar-100-binary/test.bin": records(images[250:], coarse_of[fine[250:]], fine[250:]),
-    }
-    file = archived("cifar-100-binary.tar", members)
-    data = cifar.load_cifar100(*fetched(tmp_path, {file: tar_of(members)}, "cifar100"))
+    contents, images, fine, coarse = cifar100(3)
+    place = fetched(tmp_path, contents, "cifar100")
+    data = cifar.load_cifar100(*place)
     np.testing.assert_array_equal(data.train_labels, fine[:250])
-    np.testing.assert_array_equal(data.test_coarse, coarse_of[fine[250:]])
-    few = cifar.fc100(data)
+    np.testing.assert_array_equal(data.test_coarse, coarse[250:])
+    few = cifar.load_fc100(*place)
     assert [len(part.names) for part in few] == [60, 20, 20]
     assert set(few.train.names) | set(few.validation.names) | set(few.test.names) == set(classes)
     for part, named in zip(few, split.values(), strict=True):
@@ -109,6 +97,15 @@ def test_cifar100_and_fc100(tmp_path: Path) -> None:
     swapped = data._replace(train_coarse=(data.train_coarse + 1) % 20)
     with pytest.raises(UserError, match=r"CIFAR-100 and fc100.yaml disagree.*python -m pipelines\.fetch cifar100"):
         cifar.fc100(swapped)
+
+
+def test_the_real_cifar100_and_fc100(tmp_path: Path) -> None:
+    place = real(tmp_path, "cifar100")
+    data, few = cifar.load_cifar100(*place), cifar.load_fc100(*place)
+    assert data.train_images.shape == (50_000, 3, 32, 32) and data.test_images.shape == (10_000, 3, 32, 32)
+    assert np.bincount(data.train_labels).tolist() == [500] * 100 and np.bincount(data.test_coarse).tolist() == [500] * 20
+    for part, classes in zip(few, (60, 20, 20), strict=True):
+        assert part.images.shape == (600 * classes, 3, 32, 32) and np.bincount(part.labels).tolist() == [600] * classes
 
 
 @pytest.mark.parametrize(

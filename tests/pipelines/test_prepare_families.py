@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import small_data
+from ruamel.yaml import YAML
 
 from pipelines import corrupt, facts
 from pipelines.clean_label import prepare as clean_label_prepare
 from pipelines.clean_label import stored as clean_label
-from pipelines.datasets import digits, preparing, sealed, sources, tasks
+from pipelines.datasets import cifar, digits, entries, preparing, sealed, sources, tasks
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.mnist import Mnist
-from pipelines.datasets.prepared import folder_of, read_arrays
+from pipelines.datasets.prepared import folder_of, read_arrays, read_index
 from pipelines.denoising import prepare as denoising
 from pipelines.errors import UserError
 from pipelines.few_shot import prepare as few_shot_prepare
@@ -147,11 +150,11 @@ def test_mnist_is_attacked_with_the_papers_sizes() -> None:
     labels = np.random.default_rng(0).permutation(np.arange(60_000) % 10).astype(np.uint8)
     data = Mnist(np.zeros((60_000, 1, 1), np.uint8), labels, np.zeros((10_000, 1, 1), np.uint8), labels[:10_000])
     entry = {"source": "mnist", "attack": "targeted", "points": 60, "seeds": [0]}
-    settings = poisoning_prepare.read(preparing.Entry(entry, "here"))
+    settings = poisoning_prepare.read(entries.Entry(entry, "here"))
     made = poisoning_prepare.prepared([poisoning_prepare.trial(data, settings, 0)], settings, {})
     assert made.facts["sizes"] == {"train": 1000, "validation": 400, "selection": 100, "test": 5000}
     assert made.facts["first_poisons"] == {"from": [3, 8] * 5, "to": [8, 3] * 5}
-    settings = poisoning_prepare.read(preparing.Entry({**entry, "attack": "untargeted"}, "here"))
+    settings = poisoning_prepare.read(entries.Entry({**entry, "attack": "untargeted"}, "here"))
     made = poisoning_prepare.prepared([poisoning_prepare.trial(data, settings, 0)], settings, {})
     assert made.facts["sizes"] == {"train": 1000, "validation": 1000, "selection": 1000, "test": 8000}
     assert made.facts["poisons"] == {"points": 60, "share of train": 0.06}
@@ -187,7 +190,7 @@ def test_few_shot_tasks_and_what_they_keep_to_themselves(root: Path) -> None:
 
 def test_meta_training_is_fixed_by_the_index(root: Path) -> None:
     corrupt.main(["few_shot", "embedded", "small"])
-    described = preparing.read_index(folder_of("embedded", "small", "few_shot"))
+    described = read_index(folder_of("embedded", "small", "few_shot"))
     for seed in (0, 7):
         digest = hashlib.sha256()
         for number in range(described["meta_batches_sha256"]["of the first"]):
@@ -246,6 +249,46 @@ def test_a_source_that_its_reader_has_split() -> None:
     assert fingerprints(short)["test"] == fingerprints(data)["test"]
 
 
+def test_fc100_is_prepared_as_the_profile_paper_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command that a user types, from a small CIFAR-100 in the official format."""
+    contents, images, fine, _ = small_data.cifar100(12)
+    place = small_data.fetched(tmp_path / "small", contents, "cifar100")
+    monkeypatch.chdir(tmp_path)
+    Path("pipelines/few_shot").mkdir(parents=True)
+    shutil.copy(ROOT / "pipelines/few_shot/params.yaml", "pipelines/few_shot/params.yaml")
+    with pytest.raises(UserError, match=r"cifar-100-binary.tar is missing: run `python -m pipelines\.fetch cifar100`"):
+        corrupt.main(["few_shot", "paper", "fc100-5way-5shot"])
+    monkeypatch.setattr(cifar.load_fc100, "__defaults__", place)
+    corrupt.main(["few_shot", "paper", "fc100-5way-5shot"])
+    folder = folder_of("paper", "fc100-5way-5shot", "few_shot")
+    seen, test = few_shot.load(folder), few_shot.load_test(folder)
+    assert seen.train_images.shape == (60, 12, 3, 32, 32) and seen.validation_images.shape == (20, 12, 3, 32, 32)
+    assert test.test_images.shape == (240, 3, 32, 32) and test.support.shape == (5, 600, 5, 5)
+    assert test.query.shape == (5, 600, 25) and seen.rotations == 1
+    described = read_index(folder)
+    assert described["classes"] == {"train": 60, "validation": 20, "test": 20} and described["drawings"] == 12
+    # each class's images are those of its label, none is in two sets, and none is lost
+    label_of = {image.tobytes(): int(label) for image, label in zip(images, fine, strict=True)}
+    classes = [[{label_of[one.tobytes()] for one in some} for some in part]
+               for part in (seen.train_images, seen.validation_images)]  # fmt: skip
+    assert all(len(one) == 1 for part in classes for one in part)
+    parts = [set().union(*part) for part in classes] + [{label_of[one.tobytes()] for one in test.test_images}]
+    assert [len(part) for part in parts] == [60, 20, 20] and set.union(*parts) == set(range(100))
+    names = sorted(name for part in cifar.fc100_superclasses().values() for names in part.values() for name in names)
+    wanted = {name for names in cifar.fc100_superclasses()["test"].values() for name in names}
+    assert {names[number] for number in parts[2]} == wanted
+
+
+def test_the_stage_of_fc100_reads_cifar100() -> None:
+    """And nothing of mini-ImageNet, which no program can fetch."""
+    stage = YAML(typ="safe").load(ROOT / "pipelines/few_shot/paper/dvc.yaml")["stages"]["corrupt_paper_fc100"]
+    assert stage["matrix"] == {"data": ["fc100-5way-5shot"]}
+    others = [name for name in stage["deps"] if not name.endswith(".py")]
+    assert others == ["pipelines/datasets/fc100.yaml", "data/raw/cifar100/cifar-100-binary.tar"]
+    assert "pipelines/datasets/cifar.py" in stage["deps"]
+    assert "fc100-5way-5shot" in entries.params("few_shot", ROOT)[0]["paper"]["data"]
+
+
 def test_the_clean_label_attack(root: Path) -> None:
     corrupt.main(["clean_label", "embedded", "pair"])
     folder = folder_of("embedded", "pair", "clean_label")
@@ -284,7 +327,7 @@ def test_the_order_of_test_rows_does_not_tell_their_labels(source: str, monkeypa
         monkeypatch.setattr(sources, "load", lambda name, **_: in_order(classes))
     else:
         classes = (4, 9)
-    entry = preparing.Entry({"source": source, "pair": list(classes), "train_rows": 60, "test_rows": 75,
+    entry = entries.Entry({"source": source, "pair": list(classes), "train_rows": 60, "test_rows": 75,
                              "selection_rows": 10}, "here")  # fmt: skip
     made, again = clean_label_prepare.prepare(entry), clean_label_prepare.prepare(entry)
     labels, images = made.files["sealed.npz"]["test_labels"], made.files["train.npz"]["test_images"]
@@ -301,6 +344,39 @@ def test_the_order_of_test_rows_does_not_tell_their_labels(source: str, monkeypa
         data = digits.load()
         right = {image.tobytes(): label for image, label in zip(data.images, data.labels, strict=True)}
         assert [right[image.tobytes()] for image in images] == np.array(classes)[labels].tolist()
+
+
+def every_reader(family: str, folder: Path) -> None:
+    """Read each file of a prepared folder."""
+    if family == "few_shot":
+        few_shot.load(folder)
+        few_shot.load_test(folder)
+        sealed.opened(folder, ("query_labels", "image_classes"))
+    elif family == "poisoning":
+        poisoning.load(folder)
+        sealed.opened(folder, ("test_labels",))
+    else:
+        clean_label.load(folder)
+        sealed.opened(folder, ("test_labels", "test_base"))
+
+
+@pytest.mark.parametrize(("family", "data"), ENTRIES)
+def test_a_changed_file_is_refused(root: Path, family: str, data: str) -> None:
+    corrupt.main([family, "embedded", data])
+    folder = folder_of("embedded", data, family)
+    every_reader(family, folder)
+    for path in folder.glob("*.npz"):
+        whole = path.read_bytes()
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        last = next(name for name in reversed(arrays) if arrays[name].ndim)
+        arrays[last].reshape(-1)[0] ^= 1
+        np.savez(path, **arrays)
+        message = rf"{path.name} is not the file that .*index.json.*array {last} .*corrupt {family} embedded {data}`"
+        with pytest.raises(UserError, match=message):
+            every_reader(family, folder)
+        path.write_bytes(whole)
+    every_reader(family, folder)
 
 
 @pytest.mark.parametrize(("family", "data"), ENTRIES)
@@ -356,7 +432,7 @@ def test_facts_hold_no_data_but_a_sheet(root: Path) -> None:
         ("poisoning", "targeted", ", test: 700", "", "sizes is .*; it must be null or {train, validation"),
         ("poisoning", "targeted", "train: 300", "train: 3000", "class . has 17. rows, needed are 300"),
         ("few_shot", "small", "way: 5", "way: 1", "way is 1; it must be an integer, at least 2"),
-        ("few_shot", "small", "source: glyphs", "source: letters", "source is 'letters'; it must be one of glyphs"),
+        ("few_shot", "small", "source: glyphs", "source: letters", "source is 'letters'; it must be one of fc100, glyphs"),
         ("few_shot", "small", "seeds: [0, 7]", "seeds: [7, 7]", r"seeds is \[7, 7\]; it must be a list of different"),
         ("few_shot", "small", "meta_batch: 4", "meta_batch: 5", "5 tasks of 5 classes needs 25 classes, there are 20"),
         ("few_shot", "small", "query: 3", "query: 19", "2 drawings to learn from and 19 to be judged on, of 20"),
@@ -381,11 +457,11 @@ PREPARERS = {"denoising": denoising.read, "poisoning": poisoning_prepare.read, "
 
 @pytest.mark.parametrize("family", preparing.FAMILIES)
 def test_every_entry_of_the_project_can_be_read(family: str) -> None:
-    params, _ = preparing.params(family, ROOT)
+    params, _ = entries.params(family, ROOT)
     for profile in ("embedded", "cpu", "paper"):
         prepared = params[profile]["prepared"]
         for data in prepared:
-            entry = preparing.read_entry(family, profile, data, ROOT)
+            entry = entries.read_entry(family, profile, data, ROOT)
             # what is made by default must have its reader; others may wait for theirs
             if data in params[profile]["data"] or entry.found["source"] in sources.SOURCES:
                 assert PREPARERS[family](entry).source == entry.found["source"]
@@ -405,12 +481,12 @@ def test_every_entry_of_the_project_can_be_read(family: str) -> None:
 def test_denoising_refuses_what_does_not_go_together(more: dict[str, object], message: str) -> None:
     entry = {"source": "mnist", "noise": 0.4, "seeds": [0], **more}
     with pytest.raises(UserError, match=message):
-        denoising.read(preparing.Entry(entry, "here"))
+        denoising.read(entries.Entry(entry, "here"))
 
 
 def test_denoising_with_a_long_tail_and_uniform_noise() -> None:
     found = {"source": "digits", "noise": 0.4, "rule": "uniform", "long_tail": 10, "seeds": [0, 1]}
-    settings = denoising.read(preparing.Entry(found, "here"))
+    settings = denoising.read(entries.Entry(found, "here"))
     splits = denoising.splits_of(digits.load(), settings)
     made = denoising.prepared(splits, settings, {})
     counts = made.facts["train_per_class"]

@@ -197,7 +197,8 @@ def test_the_data_of_a_profile(place: Path) -> None:
     table = tables.draw(sources.load("embedded"), "data")
     assert list(table.shown["effective"]) == ["36.1%", "6%", "-", "-"]
     assert list(table.shown["what is done"]) == [
-        "noise 40%: random rows, any class", "targeted, 60 poison points", "5-way 1-shot, 600 tasks of meta-test",
+        "noise 40%: random rows, any class", "targeted, 60 poison points",
+        "5-way 1-shot, 600 tasks of meta-test, 1,100 of 1,500 classes: look-alikes are left out",
         "classes 4 and 9, base nearest in pixels",
     ]  # fmt: skip
     assert table.shown.iloc[1]["rows, or classes of few-shot data"] == (
@@ -205,4 +206,14 @@ def test_the_data_of_a_profile(place: Path) -> None:
     )
     assert list(table.numbers["nominal noise"])[:2] == [0.4, 0.06]
     assert list(table.numbers["nearest neighbour"])[2] == 51.24
+    assert table.numbers["classes before look-alikes are left out"][2] == 1500
+    assert table.numbers["classes after look-alikes are left out"][2] == 1100
+    assert len(table.notes) == 2 and table.notes[1].startswith(
+        "glyphs: 1,500 classes before look-alikes are left out, 1,100 after. The 400 that go differ, fitted to one size,"
+        " from a class before them in less than 25% of their ink"
+    )
     assert "few_shot/data.json" in table.drawn_from
+    # a profile that leaves nothing out says nothing of it
+    made_up.write_results(place, "cpu")
+    table = tables.draw(sources.load("cpu"), "data")
+    assert not [name for name in table.numbers if "look-alikes" in name] and len(table.notes) == 1
