@@ -7,17 +7,27 @@ be held against grad_u f - H_uv H_vv^{-1} grad_v f there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from core import Bilevel, hypergradient
-from core.products import dense_second_derivatives, lower_gradient
+from core.products import dense_second_derivatives, lower_gradient, upper_gradients
 
 V = 12
 """Lower variables of the quadratics."""
+
+
+class Matrices(NamedTuple):
+    """grad_u f [U], grad_v f [V], H_vv [V, V] and H_uv [U, V] at a point."""
+
+    direct: Tensor
+    toward: Tensor
+    h_vv: Tensor
+    h_uv: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,22 @@ class Analytic:
     largest: float
     start: Tensor
 
-    @property
+    @cached_property
     def exact(self) -> Tensor:
         """df/du at (u, v*(u)), by dense matrices."""
         found: Tensor = hypergradient(self.problem, self.u, self.v, method="exact")
         return found
+
+    @cached_property
+    def matrices(self) -> Matrices:
+        """The parts of df/du at (u, v*(u))."""
+        direct, toward = upper_gradients(self.problem, self.u, self.v, None)
+        return Matrices(direct, toward, *dense_second_derivatives(self.problem, self.u, self.v, None))
+
+    def along_the_slowest_mode(self) -> Analytic:
+        """The same lower problem with f = e'v, e an eigenvector of the smallest eigenvalue of H_vv at v*."""
+        e = torch.linalg.eigh(self.matrices.h_vv).eigenvectors[:, 0]
+        return replace(self, problem=replace(self.problem, upper=lambda u, v, batch: e @ v))
 
     def relative_error(self, found: Tensor) -> float:
         """|found - exact| / |exact|."""
