@@ -5,7 +5,8 @@ The problem is f = |u - a|^2/2 + |v - b|^2/2, g = v'Hv/2 - v'Cu, alone, with the
 multiplier of grad_v g there is H^{-1} grad_v f.
 C10 (Theorem 2): for gamma -> inf, epsilon -> 0 stationary points of f~ tend to a KKT point of min f, h = 0, grad_v g = 0,
 and mu = -gamma (h, grad_v g) to its multipliers. That a round ends at a nearly stationary point of f~ is its stopping rule,
-and says nothing; the KKT residual of the problem itself, with the multipliers that fit it best, knows nothing of gamma. C37: no projection is needed; the inequality holds in the limit only.
+and says nothing; the KKT residual of the problem itself, with the multipliers that fit it best, knows nothing of gamma.
+C37: no projection is needed; the inequality holds in the limit only.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ With mu and L the extreme eigenvalues of H_vv at v*, T lower steps an iteration 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -68,20 +69,21 @@ def with_multipliers(p: Analytic, v: Tensor, gamma: float, step_size: float) -> 
 
 def f2sa(p: Analytic, v: Tensor, weight: float, step_size: float) -> float:
     """Of y on f/lambda + g, and of z on g."""
-    y = descended(lambda v: p.problem.upper(p.u, v, None) / weight + p.problem.lower(p.u, v, None), v, step_size, LOWER_STEPS)
-    z = descended(lambda v: p.problem.lower(p.u, v, None), p.v, step_size, LOWER_STEPS)
+    f, g = (partial(cost, p.u, batch=None) for cost in (p.problem.upper, p.problem.lower))
+    y = descended(lambda v: f(v) / weight + g(v), v, step_size, LOWER_STEPS)
+    z = descended(g, p.v, step_size, LOWER_STEPS)
     return max(spectral_radius(y), spectral_radius(z))
 
 
 def v_pbgd(p: Analytic, v: Tensor, weight: float, step_size: float) -> float:
     """Of w on g, and of one joint step of v on f + gamma g."""
-    joint = descended(lambda v: p.problem.upper(p.u, v, None) + weight * p.problem.lower(p.u, v, None), v, step_size, 1)
+    f, g = (partial(cost, p.u, batch=None) for cost in (p.problem.upper, p.problem.lower))
+    joint = descended(lambda v: f(v) + weight * g(v), v, step_size, 1)
     return max(on_g(p), spectral_radius(joint))
 
 
 def bome(p: Analytic, v: Tensor, weight: float, step_size: float) -> float:
-    """Of one joint step of v along grad_v f + lambda grad_v g, lambda = eta - <grad f, grad q> / |grad q|^2 itself a function
-    of v."""
+    """Of one joint step of v along grad_v f + lambda grad_v g; lambda = eta - <grad f, grad q> / |grad q|^2 depends on v."""
     f = grad(p.problem.upper, argnums=(0, 1))
     g = grad(p.problem.lower, argnums=(0, 1))
 

@@ -187,7 +187,7 @@ def _penalty(multipliers: bool) -> Weighted:
 
 
 def penalty_size(p: Analytic, weight: float) -> float:
-    """A step size for f~: its curvature in v is at most gamma L^2 and that of f, of which 4 is more than these problems have."""
+    """A step size for f~, whose curvature in v is gamma L^2 and that of f; 4 is more than f has in these problems."""
     return 1 / (4 + weight * p.largest**2)
 
 

@@ -81,10 +81,10 @@ def ledger(inputs: Sources) -> Table:
     counts = "; ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
     notes = [
         "Relative error against grad_u f - H_uv H_vv^{-1} grad_v f at v*, float64, and what it says; of several draws of a"
-        " problem the worst. Exact: below 1e-8. Order as derived: of an estimator, the vector after its steps is the one that"
-        " theory gives after as many, to 1e-8; of a solver, its error falls as 1 / weight, the exponent within 10%. Bias as"
-        " derived: the vector is the wrong one that theory gives, to 1e-8. As torch's Adam: there is no law, but the vector"
-        " is what as many steps of torch.optim's Adam give. Differs: any of it fails. Does not apply: the solver's problem"
+        " problem the worst. Exact: below 1e-8. Order as derived: of an estimator, the vector after n steps is the one that"
+        " theory gives for n, to 1e-8; of a solver, its error falls as 1 / weight, the exponent within 10%. Bias as derived:"
+        " the vector is the wrong one that theory gives, to 1e-8. As torch's Adam: there is no law, but the vector is what"
+        " as many steps of torch.optim's Adam give. Differs: any of it fails. Does not apply: the solver's problem"
         " has another form, or, for BOME, the barrier is not met and its weight grows without bound.",
         "A solver's entry is where it comes to rest with u held, however many iterations that would take: the rest is found"
         " by Newton's method on its own step. The rate at which it comes there, and that of an estimator's steps along the"

@@ -102,7 +102,7 @@ def test_kkt_residuals_know_a_solution(on_sphere: bool) -> None:
 
 @pytest.mark.parametrize("equality", [None, constrained.on_sphere])
 def test_without_a_growing_gamma_the_kkt_residual_stays(equality: object) -> None:
-    """The same rounds with gamma held at 1: f~ is as stationary at their ends, its own problem's KKT point is not come to."""
+    """The same rounds with gamma held at 1: f~ is as stationary at their ends, and they come to no KKT point."""
     q = constrained.drawn(0)
     start = torch.full((constrained.U,), 0.3, dtype=torch.float64), torch.zeros(constrained.V, dtype=torch.float64)
     problem = Bilevel(q.upper, q.lower, equality)  # type: ignore[arg-type]
