@@ -93,21 +93,21 @@ class Estimator:
 
     Attributes:
         method: as `core.hypergradient` knows it. settings: for a problem and a number of steps.
-        predicted: what it gives after so many steps. factor: by what a step shrinks the error of the slowest mode, None for
-            a method without such a law. steps: how many to take, None for as many as the law can be seen in.
+        predicted: what it gives after so many steps. factor: by what a step shrinks the error of a mode, for the mode's
+            eigenvalue over L; None for a method without such a law. steps: how many to take, None for as many as the law can be seen in.
         reference: what is predicted is another implementation's.
     """
 
     method: str
     settings: Settings
     predicted: Callable[[Analytic, int], Tensor]
-    factor: Callable[[Analytic], float] | None = None
+    factor: Callable[[float], float] | None = None
     steps: Callable[[Analytic], int] | None = None
     reference: bool = False
 
 
-def _linear(p: Analytic) -> float:
-    return 1 - p.smallest / p.largest
+def _linear(ratio: float) -> float:
+    return 1 - ratio
 
 
 def _steps(p: Analytic, n: int) -> dict[str, Any]:
@@ -124,7 +124,7 @@ ESTIMATORS = (
     Estimator("implicit-adam", lambda p, n: {"steps": n, "step_size": adam_size(p)}, by_torch_adam, steps=lambda p: 100,
               reference=True),
     Estimator("implicit-gd", lambda p, n: {"steps": n, "step_size": eta(p) ** 2}, squared,
-              lambda p: 1 - (p.smallest / p.largest) ** 2),
+              lambda ratio: 1 - ratio**2),
     Estimator("implicit-neumann", _steps, lambda p, n: series(p, n + 1), _linear),
     Estimator("implicit-fixed-point", _steps, series, _linear),
     Estimator("one-step", lambda p, n: {"step_size": eta(p)}, lambda p, n: series(p, 1), steps=lambda p: 1),
@@ -142,7 +142,8 @@ class Entry:
         factor: by what an iteration shrinks its slowest mode: (problem, weight, v at rest) -> factor.
         unit: of the weight; not None: it follows the predicted one to the order 1 / weight only. held: a weight without
             such a law.
-        start: near which v it rests, None for v*.
+        start: near which v it rests, None for v*. traced: differentiate its step itself, not by differences: lambda of BOME
+            changes within less than they can tell.
         applies: whether the derivation holds on a problem. reason: why it has none on any, or "".
         reference: it has no rest, and is held against another implementation after `ADAM_ROUNDS` iterations from v*.
     """
@@ -156,6 +157,7 @@ class Entry:
     unit: Callable[[Analytic], float] | None = None
     held: Callable[[Analytic], float] | None = None
     start: Callable[[Analytic, float], Tensor] | None = None
+    traced: bool = False
     applies: Callable[[Analytic], bool] = lambda p: True
     reason: str = ""
     reference: bool = False
@@ -271,7 +273,7 @@ SOLVERS = (
         _penalty(True),
         kept=("v", "nu"),
         factor=lambda p, weight, v: contraction.with_multipliers(p, v, weight, penalty_size(p, weight)),
-        held=lambda p: 1 / p.largest**2,
+        held=lambda p: 1 / (p.smallest * p.largest),  # where it is too small the rest is none of a minimum
     ),
     Entry(
         "F2SA, lambda held",
@@ -298,6 +300,7 @@ SOLVERS = (
         factor=lambda p, weight, v: contraction.bome(p, v, weight, bome_size(p, weight)),
         unit=lambda p: 1 / (p.smallest * barrier_weight(p, 1.0)),
         start=bome_start,
+        traced=True,
         applies=lambda p: barrier_weight(p, 1.0) > 0,
     ),
     *(

@@ -41,7 +41,7 @@ ROUNDING = 1e-8
 NEAR = 0.1
 """How far a rate, or an exponent, may lie from the derived one, relative."""
 AT_ONCE = 1e-3
-"""A factor below which a mode counts as gone in a step."""
+"""A factor below which a mode counts as gone in a step, so that no rate can be seen."""
 
 
 def rate(factor: float) -> float:
@@ -71,7 +71,8 @@ def relative(p: Analytic, found: Tensor, wanted: Tensor) -> float:
 def estimator_row(p: Analytic, one: Estimator, most: int) -> dict[str, Any]:
     """An estimator on a problem, after `most` steps or as many as its law can be seen in."""
     n = most if one.steps is None else one.steps(p)
-    factor = None if one.factor is None else max(one.factor(p), 0.0)
+    slow, least = p.along_the_slowest_mode()
+    factor = None if one.factor is None else max(one.factor(least / p.largest), 0.0)
     if factor is not None:
         # before rounding hides the law
         n = 2 if factor < 1e-6 else min(most, math.ceil(math.log(1e-7) / math.log(factor)))
@@ -83,8 +84,7 @@ def estimator_row(p: Analytic, one: Estimator, most: int) -> dict[str, Any]:
     found = after(p, n)
     row = row_of(one.method, steps=n, error=p.relative_error(found))
     right = relative(p, found, one.predicted(p, n)) < ROUNDING
-    if factor is not None:
-        slow = p.along_the_slowest_mode()
+    if factor is not None and factor > AT_ONCE:
         first, last = (slow.relative_error(after(slow, steps)) for steps in (n // 2, n))
         measured = (last / first) ** (1 / (n - n // 2))
         row |= {"rate": rate(measured), "derived rate": rate(factor)}
@@ -107,7 +107,7 @@ def made(p: Analytic, entry: Entry, weight: float) -> Any:
 def rest_of(p: Analytic, entry: Entry, weight: float) -> Rest:
     """Where a solver rests; see `resting.at_rest`."""
     start = p.v if entry.start is None else entry.start(p, weight)
-    return at_rest(made(p, entry, weight), p, start, entry.kept)
+    return at_rest(made(p, entry, weight), p, start, entry.kept, traced=entry.traced)
 
 
 def followed(p: Analytic, entry: Entry, rounds: int) -> Tensor:

@@ -7,12 +7,13 @@ iterations go there, and how fast, is the spectral radius of F' there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import jacrev, vmap
 
 from core.trees import leaves
 from pipelines.theory.problems import Analytic
@@ -30,12 +31,13 @@ class Rest(NamedTuple):
     factor: float
 
 
-def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str]) -> Rest:
+def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str], *, traced: bool = False) -> Rest:
     """The rest of a solver on a problem, from near v.
 
     Args:
         solver: its `upper_optimizer` plain descent with step size 1, so that the move of u is the hypergradient.
         kept: the fields of its state that go on from one iteration to the next, vectors like v.
+        traced: F' by differentiating the step, which must detach nothing; else by central differences.
 
     Raises: ArithmeticError where Newton's method finds no rest, or the solver does not stay there.
     """
@@ -48,8 +50,9 @@ def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str]) -> Rest:
         after, _ = solver.step(put(x))
         return torch.cat([getattr(after, name) for name in kept])
 
+    derivative: Callable[[Tensor], Tensor] = jacrev(once) if traced else partial(differences, once)
     x = torch.cat([getattr(begun, name) for name in kept])
-    gap, matrix = once(x) - x, derivative(once, x)
+    gap, matrix = once(x) - x, derivative(x)
     for _ in range(40):
         step = torch.linalg.solve(torch.eye(len(x), dtype=x.dtype) - matrix, gap)
         new = x + step
@@ -58,16 +61,16 @@ def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str]) -> Rest:
         if close and float(after.norm()) >= float(gap.norm()) / 2:
             break  # what is left is rounding
         if float(after.norm()) > float(gap.norm()) / 100:
-            matrix = derivative(once, new)
+            matrix = derivative(new)
         x, gap = new, after
     else:
         raise ArithmeticError(f"{p.name}: {type(solver).__name__} has no rest near its start")
-    factor = float(torch.linalg.eigvals(derivative(once, x)).abs().max())
+    factor = float(torch.linalg.eigvals(derivative(x)).abs().max())
     return Rest(x[: len(v)], stays(solver, p, put(x)), factor)
 
 
-def derivative(once: Any, x: Tensor) -> Tensor:
-    """F' at x, by central differences."""
+def differences(once: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """F' at x, by central differences: to rounding where F is affine, as for most solvers on a quadratic."""
     size = 1e-4 * (1 + float(x.abs().max()))
     moves = size * torch.eye(len(x), dtype=x.dtype)
     around = vmap(once)(torch.cat([x + moves, x - moves]))

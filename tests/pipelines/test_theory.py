@@ -89,12 +89,13 @@ def test_a_run_comes_to_rest_where_newton_says_and_as_fast(name: str) -> None:
     *path, last = ran(p, entry, weight, 160)
     assert p.relative_error(last) == pytest.approx(p.relative_error(rest.direction), abs=1e-8)
     assert float((last - rest.direction).norm()) < 1e-8 * float(p.exact.norm())
-    # over five iterations while neither faster modes nor rounding are seen
+    # over the later half of the iterations in which rounding is not seen; with multipliers the slowest modes turn
     sizes = [float((point - path[-1]).norm()) for point in path]
     place = max(count for count, size in enumerate(sizes[:100]) if size > 1e-9 * float(path[-1].norm()))
-    if place >= 15:
-        measured = (sizes[place] / sizes[place - 5]) ** 0.2
-        assert ledger.rate(measured) == pytest.approx(ledger.rate(rest.factor), rel=0.05)
+    half = place // 2
+    assert half >= 4
+    measured = (sizes[place] / sizes[half]) ** (1 / (place - half))
+    assert ledger.rate(measured) == pytest.approx(ledger.rate(rest.factor), rel=0.1)
 
 
 def test_what_goes_on_between_iterations_must_be_named() -> None:
