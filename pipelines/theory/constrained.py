@@ -4,7 +4,9 @@ The problem is f = |u - a|^2/2 + |v - b|^2/2, g = v'Hv/2 - v'Cu, alone, with the
 |u|^2 <= r^2 by a slack. v*(u) = G u with G = H^{-1} C, so the solutions are those of a quadratic in u on a sphere, and the
 multiplier of grad_v g there is H^{-1} grad_v f.
 C10 (Theorem 2): for gamma -> inf, epsilon -> 0 stationary points of f~ tend to a KKT point of min f, h = 0, grad_v g = 0,
-and mu = -gamma (h, grad_v g) to its multipliers. C37: no projection is needed; the inequality holds in the limit only.
+and mu = -gamma (h, grad_v g) to its multipliers. That a round ends at a nearly stationary point of f~ is its stopping rule,
+and says nothing; the KKT residual of the problem itself, with the multipliers that fit it best, knows nothing of gamma.
+C37: no projection is needed; the inequality holds in the limit only.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import grad, jacrev
 
 from core import Bilevel, solvers
 from core.constraints import with_slack, with_start
 from core.optimizers import Momentum
 from core.products import penalty_gradients
-from core.trees import squared_norm
 from pipelines.theory.checks import Check, Demonstration, at_least, at_most, near, slope
 from pipelines.theory.problems import normal
 
@@ -80,8 +82,6 @@ class Round(NamedTuple):
     gamma: float
     u: Any
     v: Tensor
-    stationarity: float
-    """|grad f + J'(gamma c)| in (u, v), c = (h, grad_v g): the KKT residual with mu = -gamma c."""
     residual: Tensor
     """grad_v g."""
     constraint: Tensor
@@ -116,21 +116,47 @@ def rounds(problem: Bilevel, u: Any, v: Tensor, count: int, most: int, **setting
         if int(state.rounds) > int(before.rounds):
             held = {"gamma": before.gamma, "nu": before.nu, "lam": 0.0, "mu": before.mu}
             made = penalty_gradients(problem, state.u, state.v, None, **held)
-            stationarity = float((squared_norm(made.upper) + squared_norm(made.lower)).sqrt())
             gamma, h = float(before.gamma), v.new_zeros(0) if problem.equality is None else made.constraint
-            found.append(Round(gamma, state.u, state.v, stationarity, made.residual, h, step))
+            found.append(Round(gamma, state.u, state.v, made.residual, h, step))
             if len(found) == count:
                 return found
     raise ArithmeticError(f"{len(found)} of {count} rounds in {most} upper iterations")
 
 
+class KKT(NamedTuple):
+    """Attributes: residual: |(grad f - J'mu, c)| of min f with c = (grad_v g, h) = 0. multipliers: mu, which make the first
+    part least."""
+
+    residual: float
+    multipliers: Tensor
+
+
+def kkt_at(problem: Bilevel, u: Tensor, v: Tensor) -> KKT:
+    """The KKT conditions at a point, from dense derivatives of f, g and h and a least-squares fit; no penalty is in them."""
+
+    def constraints(u: Tensor, v: Tensor) -> Tensor:
+        r: Tensor = grad(problem.lower, argnums=1)(u, v, None)
+        return r if problem.equality is None else torch.cat([r, problem.equality(u, v, None)])
+
+    upward = torch.cat(grad(problem.upper, argnums=(0, 1))(u, v, None))
+    jacobian = torch.cat(jacrev(constraints, argnums=(0, 1))(u, v), dim=1)
+    mu = torch.linalg.lstsq(jacobian.T, upward[:, None]).solution[:, 0]
+    residual = torch.cat([upward - jacobian.T @ mu, constraints(u, v)])
+    return KKT(float(residual.norm()), mu)
+
+
 def kkt(plan: Mapping[str, Any]) -> Demonstration:
-    """C10: Algorithm 1 (no multipliers) without and with the equality."""
+    """C10: Algorithm 1 (no multipliers) without and with the equality.
+
+    At the ends of rounds |c| is |mu| / gamma to first order, and what epsilon leaves of grad f - J'mu falls about as fast:
+    the whole KKT residual, and what is wrong with its multipliers, go as 1 / gamma.
+    """
     q, checks, curves = drawn(plan["seed"]), [], {}
     for name, equality in (("without h", None), ("with h", on_sphere)):
         u, multiplier, kappa = q.solution(equality is not None)
         u_0, v_0 = torch.full((U,), 0.3, dtype=torch.float64), torch.zeros(V, dtype=torch.float64)
-        ends = rounds(Bilevel(q.upper, q.lower, equality), u_0, v_0, plan["rounds"], plan["most_steps"])
+        problem = Bilevel(q.upper, q.lower, equality)
+        ends = rounds(problem, u_0, v_0, plan["rounds"], plan["most_steps"])
         gammas = [end.gamma for end in ends]
         residuals = {"|grad_v g|": [float(end.residual.norm()) for end in ends]}
         if equality is not None:
@@ -138,23 +164,23 @@ def kkt(plan: Mapping[str, Any]) -> Demonstration:
         away = [float((end.u - u).norm()) for end in ends]
         # -gamma (h, grad_v g) against the solution's multipliers: L = f - mu'(h, grad_v g)
         exact = torch.cat([multiplier, multiplier.new_tensor([-kappa] if equality is not None else [])])
-        gaps = []
-        for end in ends:
-            estimate = -end.gamma * torch.cat([end.residual, end.constraint])
-            gaps.append(float((estimate - exact).norm() / exact.norm()))
+        points = [kkt_at(problem, end.u, end.v) for end in ends]
+        estimates = [-end.gamma * torch.cat([end.residual, end.constraint]) for end in ends]
+        gaps = [float((one - exact).norm() / exact.norm()) for one in estimates]
+        fitted_gaps = [float((point.multipliers - exact).norm() / exact.norm()) for point in points]
+        residuals["KKT residual"] = [point.residual for point in points]
         late = slice(len(ends) // 2, None)
-        for what, values in {**residuals, "|u - u*|": away}.items():
+        for what, values in {**residuals, "|u - u*|": away, "best-fitting multipliers' error": fitted_gaps}.items():
             fitted = slope(gammas[late], values[late])
             said = f"{name}: exponent of {what} in gamma, later half of {len(ends)} rounds"
             checks.append(near("C10", said, fitted, -1, 0.2))
-        last, tolerance = ends[-1].stationarity, EPSILON * DECAY ** (len(ends) - 1)
+        whole = residuals["KKT residual"]
         checks += [
-            at_most("C10", f"{name}: stationarity with mu = -gamma (h, grad_v g) at the end", last, tolerance),
-            at_most("C10", f"{name}: those multipliers off the solution's, relative, at the end", gaps[-1], 0.05),
+            at_most("C10", f"{name}: KKT residual at the end over that of the first round", whole[-1] / whole[0], 0.05),
+            at_most("C10", f"{name}: -gamma (h, grad_v g) off the solution's, relative, at the end", gaps[-1], 0.05),
             at_most("C10", f"{name}: the same over that of the first round", gaps[-1] / gaps[0], 0.1),
         ]
-        stationarity = [end.stationarity for end in ends]
-        curves[f"kkt, {name}"] = {"x": gammas, "stationarity": stationarity, **residuals, "multipliers off, relative": gaps}
+        curves[f"kkt, {name}"] = {"x": gammas, **residuals, "multipliers off, relative": gaps}
     return Demonstration(checks, curves)
 
 

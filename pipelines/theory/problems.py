@@ -7,17 +7,29 @@ be held against grad_u f - H_uv H_vv^{-1} grad_v f there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from core import Bilevel, hypergradient
-from core.products import dense_second_derivatives, lower_gradient
+from core.products import dense_second_derivatives, lower_gradient, upper_gradients
 
 V = 12
 """Lower variables of the quadratics."""
+FLATTEST = 1e3
+"""The condition number of H_vv beyond which a network's solution counts as flat."""
+
+
+class Matrices(NamedTuple):
+    """grad_u f [U], grad_v f [V], H_vv [V, V] and H_uv [U, V] at a point."""
+
+    direct: Tensor
+    toward: Tensor
+    h_vv: Tensor
+    h_uv: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,11 +50,27 @@ class Analytic:
     largest: float
     start: Tensor
 
-    @property
+    @cached_property
     def exact(self) -> Tensor:
         """df/du at (u, v*(u)), by dense matrices."""
         found: Tensor = hypergradient(self.problem, self.u, self.v, method="exact")
         return found
+
+    @cached_property
+    def matrices(self) -> Matrices:
+        """The parts of df/du at (u, v*(u))."""
+        direct, toward = upper_gradients(self.problem, self.u, self.v, None)
+        return Matrices(direct, toward, *dense_second_derivatives(self.problem, self.u, self.v, None))
+
+    def along_the_slowest_mode(self) -> tuple[Analytic, float]:
+        """(the same lower problem with f = e'v, the eigenvalue): e is the eigenvector of H_vv at v* of the least eigenvalue
+        of those that u has a part in, |H_uv e| not being negligible."""
+        found = torch.linalg.eigh(self.matrices.h_vv)
+        parts = (self.matrices.h_uv @ found.eigenvectors).norm(dim=0)
+        place = int((parts > 1e-3 * parts.max()).nonzero()[0])
+        e = found.eigenvectors[:, place]
+        slow = replace(self, problem=replace(self.problem, upper=lambda u, v, batch: e @ v))
+        return slow, float(found.eigenvalues[place])
 
     def relative_error(self, found: Tensor) -> float:
         """|found - exact| / |exact|."""
@@ -95,8 +123,18 @@ def logistic(seed: int) -> Analytic:
 
 
 def network(seed: int) -> Analytic:
-    """A tanh network, not convex: u weighs the training rows and sets a ridge; v* is the local solution near the start."""
+    """A tanh network, not convex: u weighs the training rows and sets a ridge; v* is the local solution near the start.
+
+    Drawn again where that is flat: theory is about minima with H_vv > 0.
+    """
     draw = torch.Generator().manual_seed(seed)
+    while True:
+        p = _network(draw)
+        if 0 < p.largest < FLATTEST * p.smallest:
+            return p
+
+
+def _network(draw: torch.Generator) -> Analytic:
     x, y, held_out, theirs = normal(draw, 6, 2), normal(draw, 6), normal(draw, 8, 2), normal(draw, 8)
     hidden = 3
 

@@ -74,9 +74,42 @@ def test_rounds_end_within_their_tolerances() -> None:
     problem = Bilevel(q.upper, q.lower, constrained.on_sphere)
     ends = constrained.rounds(problem, *start, 5, 400)
     assert [end.gamma for end in ends] == pytest.approx([1.5**k for k in range(5)])
-    assert all(end.stationarity <= 0.1 * 0.7**k for k, end in enumerate(ends))
+    for k, end in enumerate(ends):
+        held = {"gamma": end.gamma, "nu": 0 * end.v, "mu": end.v.new_zeros(1), "lam": 0.0}
+        made = penalty_gradients(problem, end.u, end.v, None, **held)
+        assert math.hypot(float(made.upper.norm()), float(made.lower.norm())) <= 0.1 * 0.7**k
     with pytest.raises(ArithmeticError, match="of 50 rounds in 20 upper iterations"):
         constrained.rounds(problem, *start, 50, 20)
+
+
+@pytest.mark.parametrize("on_sphere", [False, True])
+def test_kkt_residuals_know_a_solution(on_sphere: bool) -> None:
+    """Nothing is left at the solution, with its multipliers; elsewhere both parts of the residual are seen."""
+    q = constrained.drawn(3)
+    u, multiplier, kappa = q.solution(on_sphere)
+    problem = Bilevel(q.upper, q.lower, constrained.on_sphere if on_sphere else None)
+    found = constrained.kkt_at(problem, u, q.g @ u)
+    exact = torch.cat([multiplier, multiplier.new_tensor([-kappa] if on_sphere else [])])
+    assert found.residual < 1e-10 and (found.multipliers - exact).norm() < 1e-9
+    # feasible, not stationary: less than all of grad f, which no multiplier could explain
+    other = constrained.RADIUS * torch.tensor([0.0, 1.0], dtype=torch.float64)
+    f = torch.cat(upper_gradients(problem, other, q.g @ other, None))
+    assert 0.05 < constrained.kkt_at(problem, other, q.g @ other).residual < float(f.norm())
+    # not feasible: at least |grad_v g|
+    r = lower_gradient(problem, u, q.g @ u + 0.1, None)
+    assert constrained.kkt_at(problem, u, q.g @ u + 0.1).residual >= float(r.norm()) > 0.1
+
+
+@pytest.mark.parametrize("equality", [None, constrained.on_sphere])
+def test_without_a_growing_gamma_the_kkt_residual_stays(equality: object) -> None:
+    """The same rounds with gamma held at 1: f~ is as stationary at their ends, and they come to no KKT point."""
+    q = constrained.drawn(0)
+    start = torch.full((constrained.U,), 0.3, dtype=torch.float64), torch.zeros(constrained.V, dtype=torch.float64)
+    problem = Bilevel(q.upper, q.lower, equality)  # type: ignore[arg-type]
+    for growth, low, high in ((constrained.GROWTH, 0.0, 0.25), (1.0, 0.7, 2.0)):
+        ends = constrained.rounds(problem, *start, 7, 2000, gamma_growth=growth, step_size_decay=1 / growth)
+        first, *_, last = [constrained.kkt_at(problem, end.u, end.v).residual for end in ends]
+        assert low <= last / first <= high
 
 
 def test_the_optimistic_solution_is_least() -> None:
