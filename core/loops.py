@@ -5,7 +5,7 @@ A compiled program that unrolls T steps takes minutes to compile and serves one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -65,6 +65,15 @@ def part(path: Path, first: int) -> Path:
     return path[first:] if isinstance(path, list) else tree_map(lambda leaf: leaf[first:], path)
 
 
+def laid_out(leaf: Tensor, others: Iterable[Tensor]) -> Tensor:
+    """A leaf as a compiled loop takes and gives it: none of `others`, with the layout of a new tensor."""
+    return _copy(leaf) if any(leaf is other for other in others) else leaf.contiguous()
+
+
+def _copy(leaf: Tensor) -> Tensor:
+    return leaf.clone(memory_format=torch.contiguous_format)
+
+
 def _compiled(
     body: Callable[[Tree, Tree], Tree],
     carry: Tree,
@@ -76,7 +85,10 @@ def _compiled(
 ) -> tuple[Tree, Path]:
     """The same through `torch`'s scan, which takes flat tuples of tensors that alias nothing."""
     flat, rebuild = flatten(carry)
-    flat = tuple(leaf.clone() if any(leaf is other for other in flat[:index]) else leaf for index, leaf in enumerate(flat))
+    if isinstance(limit, Tensor):
+        # under vmap a leaf that the trials share has from the start the axis that the limit gives it
+        flat = tuple(torch.where(limit >= 0, leaf, leaf) for leaf in flat)
+    flat = tuple(laid_out(leaf, flat[:index]) for index, leaf in enumerate(flat))
     flat_along, rebuild_along = flatten(along)
 
     def one(carried: tuple[Tensor, ...], x: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -85,7 +97,7 @@ def _compiled(
         if isinstance(limit, Tensor):
             new = where(x[0] < limit, new, old)
         kept = carried if keep else x[:1]
-        return tuple(leaf.clone() for leaf in flatten(new)[0]), tuple(leaf.clone() for leaf in kept)
+        return tuple(map(_copy, flatten(new)[0])), tuple(map(_copy, kept))
 
     indices = torch.arange(steps, device=flat[0].device)
     carried, kept = _scan(one, flat, (indices, *flat_along), reverse=reverse)

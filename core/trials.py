@@ -21,6 +21,7 @@ from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
 from torch.func import vmap
 
+from core.loops import laid_out
 from core.solvers.base import Solver
 from core.trees import Tree, flatten, tree_map
 
@@ -113,8 +114,8 @@ def _looped(step: Step, iterations: Tensor, state: Any, batch: Any) -> tuple[Ten
 
     def body(done: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
         new = flatten(step(rebuild(leaves), batch)[0])[0]
-        return (done + 1, *(b.clone() if b is a else b for a, b in zip(leaves, new, strict=True)))
+        return (done + 1, *(laid_out(b, [a]) for a, b in zip(leaves, new, strict=True)))
 
-    start = (torch.zeros((), dtype=torch.int64), *flat)
+    start = (torch.zeros((), dtype=torch.int64), *(leaf.contiguous() for leaf in flat))
     ended: tuple[Tensor, ...] = while_loop(unfinished, body, start)  # type: ignore[no-untyped-call]
     return ended[1:]

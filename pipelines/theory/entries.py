@@ -94,7 +94,8 @@ class Estimator:
     Attributes:
         method: as `core.hypergradient` knows it. settings: for a problem and a number of steps.
         predicted: what it gives after so many steps. factor: by what a step shrinks the error of a mode, for the mode's
-            eigenvalue over L; None for a method without such a law. steps: how many to take, None for as many as the law can be seen in.
+            eigenvalue over L; None for a method without such a law. steps: how many to take, None for as many as the law
+            can be seen in.
         reference: what is predicted is another implementation's.
     """
 

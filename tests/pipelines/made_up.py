@@ -123,7 +123,7 @@ def theory(profile: str) -> dict[str, Any]:
                                    "exponent": exponent})  # fmt: skip
     ledger = [
         {"problem": problem, "condition": 1.0, "kind": kind, "method": method, "steps": 9, "error": 1e-3,
-         "measured": 0.5, "derived": 0.5, "verdict": "order as derived"}
+         "rate": 0.5, "derived rate": 0.5, "exponent": None, "seeds": 5, "verdict": "order as derived"}
         for problem in ("a ridge", "a network") for kind, method in (("estimator", "reverse"), ("solver", "Penalty"))
     ]  # fmt: skip
     shown = [
