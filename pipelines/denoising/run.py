@@ -67,6 +67,8 @@ class Run:
         lower_recipe, upper_recipe: {weight_decay, boundaries or after_epochs, factor} of that optimiser
             (`optimizing.with_recipe`).
         draws: "roles" for minibatches of their own for each role of a stochastic solver, "shared" for the epoch's pair.
+        losses: true to observe the mean cross entropy of the validation split, which is f, and of the selection split,
+            which is in neither cost.
         history: true to record the importances at every evaluation, not the last alone.
         weights_of: [part, part] of the bilevel cell whose recorded importances plain training takes as weights; with
             `use: both` validation examples have weight one. keep_above: weight one above this importance, zero below.
@@ -148,6 +150,9 @@ class Run:
             "validation accuracy": self._accuracy(state.v, data.validation),
             "train accuracy": self._accuracy(state.v, data.train),
         }
+        if self.settings.get("losses"):
+            for name, split in (("selection", data.selection), ("validation", data.validation)):
+                scalars[f"{name} loss"] = float(self._losses(state.v, split).mean())
         arrays = {"test predictions": self._classes(state.v, data.test_images).astype(np.uint8)}
         if self.bilevel:
             weights = self.form.weights(state.u, lambda: self._losses(state.v, data.train), self.settings["batch"])

@@ -381,6 +381,20 @@ def test_the_same_without_the_mistake(folder: Path) -> None:
     assert work.oracle_calls(0, 1)["gradients_f"] == 3
 
 
+def test_losses_are_observed_where_a_cell_asks(folder: Path) -> None:
+    work = Run(a_cell(losses=True), CPU)
+    state = work.start([0])
+    (seen,) = work.observe(state, [0], 0)
+    # black images: the score is the bias
+    bias = state.v["dense1.bias"].detach().numpy()
+    labels = np.arange(12) % 10
+    wanted = float(np.mean(np.log(np.exp(bias).sum()) - bias[labels]))
+    assert seen.scalars["selection loss"] == pytest.approx(wanted, rel=1e-5)
+    assert seen.scalars["validation loss"] == pytest.approx(wanted, rel=1e-5)
+    (less,) = Run(a_cell(), CPU).observe(state, [0], 0)
+    assert set(seen.scalars) - set(less.scalars) == {"selection loss", "validation loss"}
+
+
 def test_workers_take_no_dropout(folder: Path) -> None:
     with pytest.raises(UserError, match="some cell trains with dropout, .*: one process"):
         parallel.Shared(a_cell(dropout=True, network="mnist"), CPU)

@@ -293,7 +293,8 @@ def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
 
 
 def test_the_other_tables(inputs: sources.Sources) -> None:
-    assert tables.drawn(inputs) == [*tables.DRAWN, "quirks", "tuned", "profile", "controls", "lower-steps"]
+    more = ["quirks", "tuned", "profile", "controls", "lower-steps", "reweighting"]
+    assert tables.drawn(inputs) == [*tables.DRAWN, *more]
     tuned = tables.draw(inputs, "tuned")
     assert list(tuned.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
     # made up one point apart, in this order

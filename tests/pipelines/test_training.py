@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import small_project
-from small_project import begun, call, done, until
+from small_project import begun, call, change, done, until
 
 from pipelines.datasets import digits
 from pipelines.datasets.splits import digits_splits
@@ -23,6 +23,16 @@ FOLDER = Path("results/embedded/denoising/digits-25-penalty")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     """A small project, and what its denoising cell comes to undisturbed."""
     project = small_project.copy(tmp_path_factory.mktemp("training") / "project")
+    done(project, "-m", "pipelines.corrupt", "denoising", "embedded", "digits-25")
+    return project, outcome(project)
+
+
+@pytest.fixture(scope="module")
+def augmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """The same, of a cell whose minibatches are augmented; fewer steps, since each is longer."""
+    project = small_project.copy(tmp_path_factory.mktemp("augmented") / "project")
+    params = "pipelines/denoising/params.yaml"
+    change(project, params, "network: digits-dense, batch: 100,", "network: digits-dense, augment: affine, batch: 100,")
     done(project, "-m", "pipelines.corrupt", "denoising", "embedded", "digits-25")
     return project, outcome(project)
 
@@ -86,17 +96,40 @@ def test_killed_and_run_again(
     trained: tuple[Path, dict[str, bytes]], how: signal.Signals, once_there_is: str
 ) -> None:
     project, expected = trained
+    returned, said = interrupted(project, how, once_there_is)
+    if how is signal.SIGINT:
+        assert returned == 130
+        assert said.strip().splitlines()[-1].startswith("interrupted: run the same command again")
+        assert "Traceback" not in said
+    assert outcome(project) == expected
+
+
+@pytest.mark.parametrize("once_there_is", ["lock", "0.pt", "1.pt"])
+def test_killed_and_run_again_with_augmentation(augmented: tuple[Path, dict[str, bytes]], once_there_is: str) -> None:
+    project, expected = augmented
+    interrupted(project, signal.SIGKILL, once_there_is)
+    assert outcome(project) == expected
+
+
+def test_augmentation_changes_the_record(
+    trained: tuple[Path, dict[str, bytes]], augmented: tuple[Path, dict[str, bytes]]
+) -> None:
+    hashes = [
+        [trial["state_after_first_steps"] for trial in json.loads(expected["train.json"])["trials"]]
+        for _, expected in (trained, augmented)
+    ]
+    assert set(hashes[0]).isdisjoint(hashes[1])
+
+
+def interrupted(project: Path, how: signal.Signals, once_there_is: str) -> tuple[int, str]:
+    """Begin the training afresh and end it by a signal; what it returned and said."""
     afresh(project)
     process = begun(project, "-m", "pipelines.train", *CELL)
     until(lambda: kept(project, once_there_is))
     os.kill(process.pid, how)
     said, _ = process.communicate(timeout=60)
     assert not (project / FOLDER / "train.json").exists()
-    if how is signal.SIGINT:
-        assert process.returncode == 130
-        assert said.strip().splitlines()[-1].startswith("interrupted: run the same command again")
-        assert "Traceback" not in said
-    assert outcome(project) == expected
+    return process.returncode, said
 
 
 def test_goes_on_from_the_checkpoint(trained: tuple[Path, dict[str, bytes]]) -> None:
