@@ -40,6 +40,8 @@ SPARE_LOOKS: tuple[dict[str, Any], ...] = tuple(
         ("#b5529b", (0, (6, 1, 1, 1)), "P"),
         ("#ca3a2f", (0, (2, 2)), "X"),
         ("#8c6d31", (0, (5, 1, 1, 1, 1, 1)), "*"),
+        ("#4aa6dc", (0, (1, 2)), "h"),
+        ("#56565b", (0, (8, 2)), "d"),
     )
 )
 """For methods that the paper does not have, in the order of their names."""

@@ -26,6 +26,20 @@ def cifar10_splits(data: Parts, train_size: int | None = None) -> Splits:
     return from_the_end(data, 10_000, 1_000, train_size)
 
 
+def cifar10_part_splits(data: Parts, train_size: int | None = None) -> Splits:
+    """Part of CIFAR-10, batches 1 and 5 of its files: train from the first one, validation from the second.
+
+    Train is the first rows of batch 1, by default 8000. Validation, the first rows of batch 5, and selection, the last ones
+    of batch 1, have a quarter as many, as validation in the paper (10,000 to 40,000). Test is what there is of the test file
+    (1000). The split is ours. Raises UserError where there are too few rows.
+    """
+    half = len(data.train_labels) // 2
+    _suffice(half, 10)
+    size = checked_size(train_size, half * 4 // 5)
+    quarter = max(1, size // 4)
+    return parted(data, _run(0, size), _run(half, quarter), _run(half - quarter, quarter))
+
+
 def svhn_splits(data: Parts, train_size: int | None = None) -> Splits:
     """SVHN's cropped digits: validation 100 of each class, drawn at random; of the other 72,257 the first 72,200.
 

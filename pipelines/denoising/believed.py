@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pipelines import comparison
 from pipelines.comparison import Difference
-from pipelines.denoising import cells
+from pipelines.denoising import cells, further
 from pipelines.denoising.rows import data, has, label, method_of, named, paired, quirk
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
@@ -20,7 +20,7 @@ Part = tuple[str, str]
 
 def believed(inputs: Sources) -> str:
     """The sentences, one paragraph for each question; those whose cells a profile has."""
-    asked: list[Callable[[Sources], str]] = [margins, budget, tuning, worth, quirks]
+    asked: list[Callable[[Sources], str]] = [margins, budget, edges, tuning, cleaning, worth, quirks]
     return "\n\n".join(text for text in (question(inputs) for question in asked) if text)
 
 
@@ -66,6 +66,41 @@ def tuning(inputs: Sources) -> str:
     lines = ["**Which margins survive an equal comparison?**"]
     lines.append(f"- {data(inputs, 'tuned')}: after the same search Penalty is {found}.")
     return "\n".join(lines)
+
+
+def edges(inputs: Sources) -> str:
+    """Which step sizes of the paper's table lie at an edge of the grid that they were chosen from."""
+    params = inputs.params["denoising"]
+    grid = params.get("search", {}).get("table", {}).get("space", {}).get("lower_step_size", [])
+    if not grid:
+        return ""
+    chosen = {method: params["cells"][params["data"][0]][method]["settings"] for method in params["methods"]}
+    found = {
+        word: [label(method) for method, one in chosen.items() if one["lower_step_size"] == edge]
+        for word, edge in (("largest", max(grid)), ("smallest", min(grid)))
+    }
+    lines = [
+        f"- Of {', '.join(f'{size:g}' for size in grid)} the {word} step size was the best of {listed(names)}, so a"
+        f" {'larger' if word == 'largest' else 'smaller'} one, which was not tried, may do better still."
+        for word, names in found.items() if names
+    ]  # fmt: skip
+    return "\n".join(["**Was the search wide enough?**", *lines]) if lines else ""
+
+
+def cleaning(inputs: Sources) -> str:
+    """Penalty against other bilevel methods where softmax regression is cleaned at full size, and on the part of CIFAR-10."""
+    lines = ["**Does it hold on other data, and against methods that the paper leaves out?**"]
+    for experiment in ("cifar10-part", "franceschi", "stocbio-hypercleaning", "reweighting", "wrn"):
+        found: dict[str, list[str]] = {}
+        for variant in has(inputs, experiment):
+            base = further.penalty_of(inputs, experiment, variant)
+            if base is not None:
+                found.setdefault(base, []).append(variant)
+        for base, others in found.items():
+            said = _against(inputs, experiment, base, others)
+            if said:
+                lines.append(f"- {experiment}, {base}: Penalty is {said}.")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def worth(inputs: Sources) -> str:
@@ -130,5 +165,12 @@ def _against(inputs: Sources, group: str, method: str, others: tuple[str, ...] |
     for other in others:
         apart = paired(inputs, (group, method), (group, other))
         if apart is not None:
-            found.setdefault(apart.sign, []).append(f"{label(other)} ({interval(apart, 2)})")
+            found.setdefault(apart.sign, []).append(f"{_called(inputs, group, other)} ({interval(apart, 2)})")
     return "; ".join(f"{WORDS[sign]} {listed(found[sign])}" for sign in (1, 0, -1) if sign in found)
+
+
+def _called(inputs: Sources, group: str, variant: str) -> str:
+    """A variant's method, and what else it is."""
+    data = inputs.params["denoising"]["cells"][group][variant].get("data", group)
+    more = further.changed(variant, data)
+    return label(method_of(variant)) + (f", {more}," if more else "")

@@ -1,5 +1,5 @@
-"""The figures of the denoising experiments: accuracy against cost (the paper's Figure 4a), the effect of T (5a), what the
-importances do, and the images that a method trusts least."""
+"""The figures of the denoising experiments: accuracy against cost (`costs`), the effect of T (the paper's Figure 5a), what
+the importances do, and the images that a method trusts least."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from pipelines import published
+from pipelines.denoising import costs
+from pipelines.denoising.costs import COSTS
 from pipelines.denoising.rows import SUMMARY, has, label, seconds_of
 from pipelines.drawing import canvas, caption, legend, line, looks
 from pipelines.published import LABELS
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
-COSTS = "denoising/costs.json"
 COLOURS = {"clean": "#029e73", "corrupted": "#ca3a2f"}
 MOMENTS = 3
 """At how many of the recorded iterations histograms are drawn, first and last among them."""
@@ -37,42 +37,6 @@ def learning(inputs: Sources) -> dict[str, Mapping[str, Any]]:
         if method in LABELS and "learned" in cell:
             found[method] = cell["learned"]
     return found
-
-
-def accuracy_against_cost(inputs: Sources) -> Figure:
-    """Figure 4(a): test accuracy against seconds and against oracle calls, after equal tuning; the paper's on the right."""
-    methods = has(inputs, "tuned")
-    look, seconds = looks(methods), seconds_of(inputs)
-    before = {"-".join(row["cell"]): row["seconds_before"] for row in inputs.measured.get("rows", [])}
-    figure, grid = canvas(1, 3, 9.5, 3.3)
-    clock, calls, paper = grid[0]
-    for method in methods:
-        cell, name = inputs.cell("denoising", "tuned", method), f"tuned-{method}"
-        curves = cell["curves"]
-        if not curves["iteration"]:
-            continue  # no trial finished
-        iterations = np.asarray(curves["iteration"], dtype=np.float64)
-        share = iterations / iterations[-1]
-        if name in seconds:
-            line(clock, before[name] + iterations * seconds[name], **curves["test accuracy"], **look[method])
-        total = sum(cell["summary"]["oracle calls"].values())
-        line(calls, share * total, **curves["test accuracy"], **look[method])
-    for method in ("approxgrad", "penalty"):
-        curve = published.accuracy_curve("test", method)
-        paper.plot(curve.x, curve.mean, **{**looks([method])[method], "markerfacecolor": "white", "markersize": 4})
-    paper.set_xscale("log")
-    clock.set(title="ours, against time", xlabel="seconds, pre-training included", ylabel="test accuracy in percent")
-    calls.set(title="ours, against oracle calls", xlabel="gradients and products")
-    paper.set(title="the paper, MNIST with 25% noise", xlabel="seconds")
-    for axes in (clock, calls):
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    legend(figure, [Line2D([], [], label=label(one), **{**look[one], "marker": ""}) for one in methods])
-    said = (
-        "Mean of the trials with a band of one s.d., after equal tuning. Seconds: upper iterations times their measured"
-        " time. An oracle call is one gradient of f or g or one product with a second derivative of g."
-    )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
-    return figure
 
 
 def effect_of_steps(inputs: Sources) -> Figure:
@@ -168,7 +132,9 @@ def _image(axes: Axes, image: np.ndarray) -> None:
 def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """(file name, what draws it) of those figures whose experiment the profile has."""
     if has(inputs, "tuned"):
-        yield "accuracy-against-cost", partial(accuracy_against_cost, inputs)
+        yield "accuracy-against-cost", partial(costs.accuracy_against_cost, inputs)
+    if has(inputs, costs.CLEANING):
+        yield "hyper-cleaning", partial(costs.hypercleaning, inputs)
     if has(inputs, "lower-steps"):
         yield "lower-steps", partial(effect_of_steps, inputs)
     if learning(inputs):

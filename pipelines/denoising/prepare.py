@@ -18,6 +18,7 @@ from pipelines.datasets.entries import Entry, is_integer, is_number
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.imbalance import long_tail
 from pipelines.datasets.paper_splits import (
+    cifar10_part_splits,
     cifar10_splits,
     four_nine_splits,
     franceschi_splits,
@@ -38,7 +39,7 @@ SPLITS: dict[str, dict[str, Callable[..., Splits]]] = {
         "mnist": mnist_splits,
         "digits": digits_splits,
         "cifar10": cifar10_splits,
-        "cifar10-part": cifar10_splits,
+        "cifar10-part": cifar10_part_splits,
         "svhn": svhn_splits,
     },
     "wrn": {"cifar10": wrn_splits},

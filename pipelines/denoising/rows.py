@@ -30,10 +30,27 @@ NAMED = {
     "retrained": "a new network, trained with the learned importances as weights",
     "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
     "same-steps": "as many lower steps as Penalty takes",
+    "final": "a new network, trained on what the importances leave",
+    "same-split": "on the split of Franceschi et al.",
+    "grey-unit": "pixels in [0, 1]",
 }
 """What a variant changes, by what follows the method in its name."""
 
-RIVALS = {"stocbio": "stocBiO", "l2rw": "L2RW", "f2sa": "F2SA", "bome": "BOME"}
+RIVALS = {
+    "stocbio": "stocBiO",
+    "l2rw": "L2RW",
+    "f2sa": "F2SA",
+    "bome": "BOME",
+    "meta-weight-net": "Meta-Weight-Net",
+    "aid-fp": "AID-FP",
+    "aid-cg": "AID-CG",
+    "bsa": "BSA",
+    "ttsa": "TTSA",
+    "plain": "plain training",
+    "ratio": "class ratio",
+    "hard-mining": "hard mining",
+    "random": "random weights",
+}
 """What methods that the paper does not have are called."""
 
 AGAINST_PENALTY = (
@@ -49,9 +66,11 @@ def has(inputs: Sources, experiment: str) -> list[str]:
 
 
 def method_of(variant: str) -> str:
-    """The method that a variant changes: the longest label it begins with, or its first word."""
-    known = [name for name in LABELS if variant == name or variant.startswith(f"{name}-")]
-    return max(known, key=len) if known else variant.partition("-")[0]
+    """The method that a variant changes: the longest of the known names that it begins with, else of those that stand in it,
+    or its first word."""
+    known = [name for name in (*LABELS, *RIVALS) if f"-{name}-" in f"-{variant}-"]
+    first = [name for name in known if f"{variant}-".startswith(f"{name}-")]
+    return max(first or known, key=len) if known else variant.partition("-")[0]
 
 
 def label(method: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines import comparison, published
 from pipelines.comparison import Difference
-from pipelines.denoising import budgets, cells
+from pipelines.denoising import budgets, cells, further
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     accuracies,
@@ -143,6 +143,7 @@ DRAWN: dict[str, Callable[[Sources], Table]] = {
     "profile": budgets.profile,
     "controls": controls,
     "lower-steps": lower_steps,
+    **further.DRAWN,
 }
 """By the name of the experiment that a table is drawn from."""
 

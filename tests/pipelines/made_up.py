@@ -234,6 +234,9 @@ def experiment_cells(profile: str) -> dict[str, Any]:
             summary["diverged"], summary["oracle calls"] = 0, {"gradients_f": 100, "gradients_g": 200}
             test = curve_over_trials([[10.0, 80.0, end] for end in last])
             curves = {"iteration": [0, 27, 54], "test accuracy": test, "train accuracy": test}
+            if params["cells"][name][variant].get("losses"):
+                loss = curve_over_trials([[2.5, 0.5, 0.01 * end] for end in last])
+                curves |= {"selection loss": loss, "validation loss": loss, "mean importance": curve_over_trials([[0.5] * 3] * 5)}
             cells[f"{name}-{variant}"] = {
                 "parts": [name, variant], "record": "0" * 64, "summary": summary, "curves": curves,
             }  # fmt: skip

@@ -19,7 +19,7 @@ from core.products import lower_gradient
 from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
-from pipelines.denoising import believed, cells, data, metrics, problem, rows
+from pipelines.denoising import believed, cells, data, further, metrics, problem, rows
 from pipelines.denoising import figures as drawn
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
@@ -68,6 +68,32 @@ def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
             assert set(listed) == set(block["cells"][name])
             assert {block["cells"][name][variant]["data"] for variant in listed} <= set(block["prepared"])
     assert set(summary.names("denoising", "embedded")) == set(cells.names(params()["embedded"]))
+
+
+def test_cells_of_the_profile_cpu_fit_their_data() -> None:
+    """Full batches are all the rows that there are; as many upper iterations at every T; softmax regression is at full size."""
+    block = params()["cpu"]
+    rows_of = {"train": 5000, "validation": 5000, "both": 10_000, "oracle": 2500 + 5000}
+    for one in block["cells"]["franceschi"].values():
+        if one["data"] == "franceschi-50" and (one["solver"] in ("itd", "single-level")):
+            assert one["batch"] == rows_of[one["use"]]
+    for name, one in block["cells"]["stocbio-hypercleaning"].items():
+        assert (one["batch"] == 20_000) == (name.rpartition("-")[0] in ("aid-fp", "aid-cg", "rmd"))
+        assert one["losses"] and name.endswith(one["data"].removeprefix("stocbio"))
+    steps = block["cells"]["lower-steps"]
+    assert {(one["epochs"], one["batch"], one["network"], one["data"]) for one in steps.values()} == {
+        (1, 100, "mnist-quarter", "mnist-25")
+    }
+    assert [one["settings"]["lower_steps"] for one in steps.values()] == [1, 10, 20, 50] * 2
+    full = ("small-50", "franceschi-50", "stocbio-10", "stocbio-40")
+    assert {block["prepared"][name].get("train_size") for name in full} == {None}
+
+
+def test_every_profile_times_cells_that_it_has() -> None:
+    for profile in settings.PROFILES:
+        block = params()[profile]
+        known = set(cells.names(block))
+        assert {tuple(parts) for parts in block["timing"]["cells"] + block["timing"]["profiled"]} <= known
 
 
 DIGITS_TRAINING = 1797 - DIGITS_TEST - DIGITS_VALIDATION - DIGITS_SELECTION
@@ -274,6 +300,11 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
     return made_up_inputs(tmp_path_factory.mktemp("drawn"), "cpu")
 
 
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> sources.Sources:
+    return made_up_inputs(tmp_path_factory.mktemp("drawn"), "paper")
+
+
 def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
     table = tables.draw(inputs, "quirks")
     assert len(table.numbers) == len(variants())
@@ -293,7 +324,8 @@ def test_the_effect_of_a_quirk_is_paired(inputs: sources.Sources) -> None:
 
 
 def test_the_other_tables(inputs: sources.Sources) -> None:
-    assert tables.drawn(inputs) == [*tables.DRAWN, "quirks", "tuned", "profile", "controls", "lower-steps"]
+    more = ["quirks", "tuned", "profile", "controls", "lower-steps", "reweighting"]
+    assert tables.drawn(inputs) == [*tables.DRAWN, *more]
     tuned = tables.draw(inputs, "tuned")
     assert list(tuned.shown["method"]) == ["ApproxGrad", "Penalty", "stocBiO", "L2RW", "F2SA", "BOME"]
     # made up one point apart, in this order
@@ -320,6 +352,96 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
     assert list(where.shown["network"]) == ["mnist", "mnist", "mnist-quarter", "mnist-quarter"]
     assert set(where.shown["products"]) == {"87.5%"} and set(where.numbers["optimisers"]) == {0.0625}
     assert "With mnist, mnist-quarter more than 10% lie outside" in where.markdown()
+
+
+PUBLISHED = {
+    ("cpu", "franceschi"): {
+        ("small-50", "Oracle", "-"): 91.06, ("small-50", "Val-only", "-"): 90.54, ("small-50", "Train+Val", "-"): 86.25,
+        ("small-50", "Penalty", "a new network, trained on what the importances leave"): 90.77,
+        ("franceschi-50", "RMD", "a new network, trained on what the importances leave"): 90.09,
+        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network, trained on what the importances leave"):
+        90.09,
+    },
+    ("cpu", "cifar10-part"): {
+        ("cifar10-part-25", "Penalty", "-"): 78.93, ("cifar10-part-25", "Val-only", "-"): 61.6,
+    },
+    ("paper", "wrn"): {("wrn-36", "Penalty", "-"): 87.41, ("wrn-36", "Meta-Weight-Net", "-"): 89.27},
+    ("paper", "no-noise"): {("wrn-0", "cifar10", "-"): 93.0},
+    ("paper", "described"): {("svhn-25", "Penalty", "pixels in [0, 1]"): None},
+    ("paper", "four-nine"): {("four-nine-900", "L2RW", "-"): 97.87, ("four-nine-900", "class ratio", "-"): None},
+    ("paper", "long-tail"): {("long-tail-200", "Meta-Weight-Net", "-"): 68.91, ("long-tail-1", "plain training", "-"): 92.89},
+}  # fmt: skip
+"""Of some rows (data, method, what else the cell is) the published number, None for none."""
+
+
+@pytest.mark.parametrize(("profile", "name"), PUBLISHED, ids="-".join)
+def test_tables_beside_other_works(
+    cpu: sources.Sources, paper: sources.Sources, profile: str, name: str
+) -> None:
+    results = {"cpu": cpu, "paper": paper}[profile]
+    table = tables.draw(results, name)
+    assert len(table.numbers) == len(rows.has(results, name))
+    heads = list(zip(table.numbers["data"], table.numbers["method"], table.numbers["cell"], strict=True))
+    assert len(set(heads)) == len(heads)
+    found = dict(zip(heads, table.numbers["paper mean"], strict=True))
+    for head, wanted in PUBLISHED[profile, name].items():
+        assert (np.isnan(found[head]) if wanted is None else found[head] == wanted), (head, found[head])
+    verdicts = {verdict for head, verdict in zip(heads, table.numbers["verdict"], strict=True) if found[head] == found[head]}
+    assert (verdicts == {"not comparable"}) == (profile == "cpu")
+
+
+def test_penalty_on_the_same_data(cpu: sources.Sources) -> None:
+    wanted = {
+        "oracle": "penalty", "approxgrad-final": "penalty-final", "rmd": "penalty-same-split", "penalty": None,
+        "rmd-ball-2000-final": "penalty-same-split-final", "train-val-same-split": "penalty-same-split", "penalty-final": None,
+    }  # fmt: skip
+    assert {one: further.penalty_of(cpu, "franceschi", one) for one in wanted} == wanted
+    assert further.penalty_of(cpu, "stocbio-hypercleaning", "aid-cg-40") == "penalty-40"
+
+
+def test_the_table_of_hypercleaning(cpu: sources.Sources) -> None:
+    table = tables.draw(cpu, "stocbio-hypercleaning")
+    methods = ["stocBiO", "AID-FP", "AID-CG", "RMD", "BSA", "TTSA", "Penalty"]
+    assert list(table.shown["method"]) == methods * 2
+    assert list(table.shown["data"]) == ["stocbio-10"] * 7 + ["stocbio-40"] * 7
+    published = [1.83, 2.55, 2.48, 2.42, 3.55, 17.3]
+    np.testing.assert_array_equal(table.numbers["published test loss"], [*published, np.nan] * 2)
+    for place, variant in enumerate(rows.has(cpu, "stocbio-hypercleaning")):
+        cell = cpu.cell("denoising", "stocbio-hypercleaning", variant)
+        row = table.numbers.iloc[place]
+        assert row["held-out loss"] == cell["curves"]["selection loss"]["mean"][-1]
+        assert row["seconds"] == pytest.approx(54 * 0.11) and row["oracle calls"] == 300
+        assert np.isnan(row["effect"]) == (place % 7 == 6)
+
+
+def test_the_figure_of_hypercleaning(cpu: sources.Sources) -> None:
+    made = dict(drawn.drawings(cpu))["hyper-cleaning"]
+    with drawing.style():
+        axes = made().axes
+    assert [len(one.get_lines()) for one in axes] == [7] * 8
+    assert [one.get_xscale() for one in axes] == ["linear", "log"] * 4
+    loss = cpu.cell("denoising", "stocbio-hypercleaning", "penalty-40")["curves"]["selection loss"]["mean"]
+    curve = axes[4].get_lines()[6]
+    np.testing.assert_allclose(np.asarray(curve.get_xdata(), float), 0.5 + np.array([0, 27, 54]) * 0.11)
+    np.testing.assert_allclose(np.asarray(curve.get_ydata(), float), loss)
+    calls = axes[7].get_lines()[6]
+    np.testing.assert_allclose(np.asarray(calls.get_xdata(), float), [0, 150, 300])
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes[0].get_lines()}) == 7
+
+
+def test_edges_of_the_search(cpu: sources.Sources) -> None:
+    said = believed.edges(cpu)
+    assert "Of 0.0003, 0.001, 0.003 the largest step size was the best of Oracle, Val-only and ApproxGrad" in said
+    assert "smallest" not in said
+    assert believed.edges(with_grid(cpu, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2])) == ""
+    assert "the smallest step size was the best of Train+Val and Penalty" in believed.edges(with_grid(cpu, [1e-3, 1e-2]))
+
+
+def with_grid(inputs: sources.Sources, sizes: list[float]) -> sources.Sources:
+    """The same parameters, as if the table's step sizes had been searched among others."""
+    block = inputs.params["denoising"]
+    plans = {**block["search"], "table": {"space": {"lower_step_size": sizes}}}
+    return dataclasses.replace(inputs, params={**inputs.params, "denoising": {**block, "search": plans}})
 
 
 def with_trials(inputs: sources.Sources, accuracies: dict[tuple[str, str], list[float]]) -> sources.Sources:
@@ -352,7 +474,8 @@ def test_what_to_believe_says_what_the_intervals_say(cpu: sources.Sources) -> No
         f" (-0.20 ± {1.36:.2f}); below Oracle (-2.20 ± {half:.2f})."
     )
     whole = believed.believed(cpu)
-    for question in ("better than not learning", "cut budget", "equal comparison", "the iterate that", "quirks"):
+    questions = ("better than not learning", "cut budget", "wide enough", "equal comparison", "on other data", "the iterate that")
+    for question in (*questions, "quirks"):
         assert question in whole
     assert "diverged" not in whole and "None" not in whole and "nan" not in whole
 

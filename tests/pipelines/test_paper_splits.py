@@ -53,6 +53,22 @@ def test_by_index() -> None:
     np.testing.assert_array_equal(half.labels, MNIST.train_labels[15_000:25_000])
 
 
+def test_a_part_of_cifar10() -> None:
+    """Two batches of 10,000: train and selection from the first, validation from the second, in the paper's shares."""
+    part = made(20_000, 1000)
+    found = paper_splits.cifar10_part_splits(part)
+    for rows, (first, end) in zip(rows_of(found, part), ((0, 8000), (10_000, 12_000), (8000, 10_000)), strict=True):
+        np.testing.assert_array_equal(rows, np.arange(first, end))
+    np.testing.assert_array_equal(row_numbers(found.test.images), np.arange(1000))
+    less = paper_splits.cifar10_part_splits(part, train_size=1000)
+    for rows, (first, end) in zip(rows_of(less, part), ((0, 1000), (10_000, 10_250), (9750, 10_000)), strict=True):
+        np.testing.assert_array_equal(rows, np.arange(first, end))
+    with pytest.raises(UserError, match="8001, with 8000 training rows"):
+        paper_splits.cifar10_part_splits(part, train_size=8001)
+    with pytest.raises(UserError, match="9 training rows are too few: this split takes 10"):
+        paper_splits.cifar10_part_splits(made(18, 5))
+
+
 def test_svhn() -> None:
     splits = paper_splits.svhn_splits(SVHN)
     train, validation, selection = rows_of(splits, SVHN)

@@ -69,12 +69,14 @@ def test_how_many_cells_there_are() -> None:
     assert {key: value for key, value in count.items() if key[0] == "synthetic"} == {
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
-    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps; 5 with a longer budget
+    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; 5 with a longer budget,
+    # part of CIFAR-10, softmax regression, stocBiO's
     assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
-        ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8, ("denoising", "cpu"): 10 + 17 + 6 + 5 + 5,
+        ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8 + 4,
+        ("denoising", "cpu"): 10 + 17 + 6 + 5 + 8 + 5 + 5 + 17 + 14,
         # 6 data sets of 5 methods; references, text, wide network, softmax regression, stocBiO's, 4 against 9, long tails;
         # then as above, with two quirks more
-        ("denoising", "paper"): 30 + 4 + 14 + 4 + 24 + 20 + 25 + 18 + 19 + 6 + 5 + 8,
+        ("denoising", "paper"): 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 6 + 5 + 8,
     }  # fmt: skip
 
 
@@ -150,15 +152,20 @@ def test_tuned_cells_use_what_their_search_chose(profile: str, data: str) -> Non
     assert len(points) == 1  # the same for every method
 
 
+@pytest.mark.parametrize("name", ["quirks", "franceschi"])
 @pytest.mark.usefixtures("read_once")
-def test_methods_as_released_use_what_their_search_chose() -> None:
-    found = json.loads((ROOT / "pipelines/denoising/search/cpu-quirks.json").read_text())
-    assert list(found["methods"]) == ["penalty", "approxgrad"]
+def test_methods_as_released_use_what_their_search_chose(name: str) -> None:
+    found = json.loads((ROOT / f"pipelines/denoising/search/cpu-{name}.json").read_text())
+    assert set(found["methods"]) == {"penalty", "approxgrad"}
+    block = settings.profile_params("denoising", "cpu")
+    assert {key: value for key, value in found.items() if key != "methods"} == block["search"][name]
+    tuned, reported = (set(block["prepared"][one]["seeds"]) for one in (found["data"], block["cells"][name]["penalty"]["data"]))
+    assert tuned.isdisjoint(reported)
     for method, result in found["methods"].items():
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
         assert [row["lower_step_size"] for row in result["tried"]] == found["space"]["lower_step_size"]
         assert result["chosen"] == {"lower_step_size": best["lower_step_size"]}
-        cell = settings.cell("denoising", "cpu", "quirks", method)
+        cell = settings.cell("denoising", "cpu", name, method)
         assert search.with_point(cell, result["chosen"], found).settings["settings"] == cell.settings["settings"]
 
 
