@@ -40,7 +40,7 @@ SPARE_LOOKS: tuple[dict[str, Any], ...] = tuple(
         ("#b5529b", (0, (6, 1, 1, 1)), "P"),
         ("#ca3a2f", (0, (2, 2)), "X"),
         ("#8c6d31", (0, (5, 1, 1, 1, 1, 1)), "*"),
-        ("#4aa6dc", (0, (1, 2)), "h"),
+        ("#000000", (0, (1, 2)), "h"),
         ("#56565b", (0, (8, 2)), "d"),
     )
 )
@@ -53,6 +53,7 @@ def looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
     others = sorted(method for method in known if method not in LOOKS)
     spare = {method: SPARE_LOOKS[place % len(SPARE_LOOKS)] for place, method in enumerate(others)}
     return {method: LOOKS.get(method) or spare[method] for method in known}
+
 
 FLOORS = (1e-6, 1e-3)
 """Between which a logarithmic axis ends: below the first, iterates are at the solution."""

@@ -88,7 +88,7 @@ def edges(inputs: Sources) -> str:
 
 
 def cleaning(inputs: Sources) -> str:
-    """Penalty against other bilevel methods where softmax regression is cleaned at full size, and on the part of CIFAR-10."""
+    """Penalty against other bilevel methods, in softmax regression at full size and on the part of CIFAR-10."""
     lines = ["**Does it hold on other data, and against methods that the paper leaves out?**"]
     for experiment in ("cifar10-part", "franceschi", "stocbio-hypercleaning", "reweighting", "wrn"):
         found: dict[str, list[str]] = {}

@@ -1,5 +1,5 @@
-"""Figures of what is reached for what it costs, in seconds and in oracle calls: after equal tuning (the paper's Figure 4a), and
-in stocBiO's hyper-cleaning."""
+"""Figures of what is reached for what it costs, in seconds and in oracle calls: after equal tuning (the paper's Figure 4a),
+and in stocBiO's hyper-cleaning."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def hypercleaning(inputs: Sources) -> Figure:
     legend(figure, [Line2D([], [], label=label(one), **{**one_look, "marker": ""}) for one, one_look in look.items()])
     said = (
         "Mean of the trials with a band of one s.d. Seconds: upper iterations times their measured"
-        f" time. {CALLS_OF} Of AID and RMD a call is of all 20,000 examples, of stocBiO of 1,000, of Penalty of 200, of BSA and"
-        " TTSA of one."
+        f" time. {CALLS_OF} Of AID and RMD a call is of all 20,000 examples, of stocBiO of 1,000, of Penalty of 200, of BSA"
+        " and TTSA of one."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
     return figure

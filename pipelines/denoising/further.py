@@ -1,4 +1,4 @@
-"""The tables of the experiments that stand beside other works' numbers: one form for all, and that of stocBiO's hyper-cleaning."""
+"""The tables of experiments that stand beside other works' numbers: one form for all, and that of stocBiO's cleaning."""
 
 from __future__ import annotations
 
@@ -64,15 +64,16 @@ def _of_tail(variant: str) -> str:
 STUDIES: dict[str, Study] = {
     "franceschi": Study(
         "Softmax regression against reverse mode in a ball",
-        "Ours and the published numbers are of 5,000 examples with a wrong label in two. Franceschi et al. take full batches,"
-        " start every lower problem anew, and bound the sum of the weights by a radius; they and the paper fit a new network"
-        " to what the weights leave. Which radius the published number of RMD belongs to is not known: it stands beside all.",
+        "Ours and the published numbers are of 5,000 examples with a wrong label in two. Franceschi et al. take full"
+        " batches, start every lower problem anew, and bound the sum of the weights by a radius; they and the paper fit"
+        " a new network to what the weights leave. Which radius the published number of RMD belongs to is not known: it"
+        " stands beside all.",
         _of_small,
     ),
     "cifar10-part": Study(
         "Part of CIFAR-10",
-        "The data are a part of CIFAR-10 and no CIFAR-10: the published numbers, of all of it, stand beside ours for the order"
-        " of the methods alone.",
+        "The data are a part of CIFAR-10 and no CIFAR-10: the published numbers, of all of it, stand beside ours for the"
+        " order of the methods alone.",
         _as_mehra("cifar10-25"),
     ),
     "reweighting": Study(
@@ -201,9 +202,9 @@ def hypercleaning(inputs: Sources) -> Table:
         )  # fmt: skip
     notes = [
         "Softmax regression on 20,000 images of MNIST, full size. Held-out loss: cross entropy on 1,000 clean images that"
-        " neither cost has seen, at the last iterate. The published test losses are read off a figure at 143 to 150 seconds of"
-        " its authors' machine; it does not say which share of labels was wrong, so they stand beside both. Seconds: upper"
-        f" iterations times their measured time. An oracle call is one gradient or product, of a full batch or of one"
+        " neither cost has seen, at the last iterate. The published test losses are read off a figure at 143 to 150 seconds"
+        " of its authors' machine; it does not say which share of labels was wrong, so they stand beside both. Seconds:"
+        f" upper iterations times their measured time. An oracle call is one gradient or product, of a full batch or of one"
         f" example. RMD is truncated: it goes back over the last lower steps alone.{AGAINST_PENALTY}",
         "Mean importance: it starts at one half. Where it stays there, and the area under the ROC curve is near one half"
         " too, the outer step is too small for the importances to have moved, and the method is plain training with all"

@@ -236,7 +236,8 @@ def experiment_cells(profile: str) -> dict[str, Any]:
             curves = {"iteration": [0, 27, 54], "test accuracy": test, "train accuracy": test}
             if params["cells"][name][variant].get("losses"):
                 loss = curve_over_trials([[2.5, 0.5, 0.01 * end] for end in last])
-                curves |= {"selection loss": loss, "validation loss": loss, "mean importance": curve_over_trials([[0.5] * 3] * 5)}
+                curves |= {"selection loss": loss, "validation loss": loss}
+                curves |= {"mean importance": curve_over_trials([[0.5] * 3] * 5)}
             cells[f"{name}-{variant}"] = {
                 "parts": [name, variant], "record": "0" * 64, "summary": summary, "curves": curves,
             }  # fmt: skip

@@ -159,7 +159,8 @@ def test_methods_as_released_use_what_their_search_chose(name: str) -> None:
     assert set(found["methods"]) == {"penalty", "approxgrad"}
     block = settings.profile_params("denoising", "cpu")
     assert {key: value for key, value in found.items() if key != "methods"} == block["search"][name]
-    tuned, reported = (set(block["prepared"][one]["seeds"]) for one in (found["data"], block["cells"][name]["penalty"]["data"]))
+    used = (found["data"], block["cells"][name]["penalty"]["data"])
+    tuned, reported = (set(block["prepared"][one]["seeds"]) for one in used)
     assert tuned.isdisjoint(reported)
     for method, result in found["methods"].items():
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
