@@ -40,7 +40,7 @@ SPLITS: dict[str, Callable[[int], Classes]] = {
     "omniglot": class_splits.omniglot,
 }
 """Source -> how its classes are split."""
-SPLIT_BY_READER = ("mini-imagenet", "mini-imagenet-lite", "fc100")
+SPLIT_BY_READER = ("mini-imagenet", "mini-imagenet-images", "mini-imagenet-lite", "fc100")
 OPTIONS = {"omniglot": {"side": 28}}
 """Source -> how its reader is called."""
 QUARTER_TURNS = {"omniglot": 4}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -453,6 +454,21 @@ def test_wrong_settings_are_refused_in_words(root: Path, family: str, data: str,
 
 PREPARERS = {"denoising": denoising.read, "poisoning": poisoning_prepare.read, "few_shot": few_shot_prepare.read,
              "clean_label": clean_label_prepare.read}  # fmt: skip
+
+
+def test_every_source_can_be_prepared() -> None:
+    """Each by at least one family; both forms of mini-ImageNet by the same."""
+    entry = {"way": 5, "shot": 1, "meta_batch": 2, "selection_tasks": 3, "seeds": [0], "noise": 0.0, "attack": "untargeted",
+             "points": 2, "pair": [0, 1], "train_rows": 4, "test_rows": 2, "selection_rows": 1}  # fmt: skip
+    found: dict[str, set[str]] = {}
+    for family, read in PREPARERS.items():
+        for source in sources.SOURCES:
+            with contextlib.suppress(UserError):
+                read(entries.Entry({**entry, "source": source}, "here"))
+                found.setdefault(source, set()).add(family)
+    assert set(found) == set(sources.SOURCES)
+    assert found["mini-imagenet"] == found["mini-imagenet-images"] == found["mini-imagenet-lite"] == {"few_shot"}
+    assert found["mnist"] == {"denoising", "poisoning", "clean_label"}
 
 
 @pytest.mark.parametrize("family", preparing.FAMILIES)
