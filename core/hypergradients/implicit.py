@@ -43,7 +43,7 @@ def implicit_cg(
                 f"implicit-cg: (H_vv + sigma I) q = grad_v f has no solution {place(u, v, batch)}, a residual of"
                 f" {float(info.residual) ** 0.5:.2g} is left: H_vv is singular, give a damping",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=5,  # who called `hypergradient`
             )
         return q
 
