@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -46,8 +46,8 @@ def version_with(path: str, md5: str) -> bytes:
 
 
 @contextmanager
-def project_of(stage: str) -> Iterator[Path]:
-    """A temporary copy of the project in which the stage's sources are those of its lock entry; data/ is the same one."""
+def project_of(sources: Mapping[str, str]) -> Iterator[Path]:
+    """A temporary copy of the project with these sources (path -> MD5) as they were; data/ is the same one."""
     with tempfile.TemporaryDirectory(prefix="earlier-") as name:
         copy = Path(name)
         for room in ROOMS:
@@ -55,7 +55,7 @@ def project_of(stage: str) -> Iterator[Path]:
         shutil.copy(ROOT / "params.yaml", copy / "params.yaml")
         if (ROOT / "data").exists():
             (copy / "data").symlink_to(ROOT / "data")
-        for path, md5 in locked_sources(stage).items():
+        for path, md5 in sources.items():
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             # a module that has become a package since would hide the file
             shutil.rmtree((copy / path).with_suffix(""), ignore_errors=True)
