@@ -30,7 +30,6 @@ from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, 
 from pipelines.settings import Cell
 from pipelines.train import train
 
-
 TOGETHER = 8
 """Cells that DVC is told of in one call, which takes it seconds."""
 
