@@ -47,14 +47,15 @@ def version_with(path: str, md5: str) -> bytes:
 
 @contextmanager
 def project_of(sources: Mapping[str, str]) -> Iterator[Path]:
-    """A temporary copy of the project with these sources (path -> MD5) as they were; data/ is the same one."""
+    """A temporary copy of the project with these sources (path -> MD5) as they were; data/ and results/ are the same."""
     with tempfile.TemporaryDirectory(prefix="earlier-") as name:
         copy = Path(name)
         for room in ROOMS:
             shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "params.yaml", copy / "params.yaml")
-        if (ROOT / "data").exists():
-            (copy / "data").symlink_to(ROOT / "data")
+        for shared in ("data", "results"):  # some cells go on from another's record
+            if (ROOT / shared).exists():
+                (copy / shared).symlink_to(ROOT / shared)
         for path, md5 in sources.items():
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             # a module that has become a package since would hide the file
