@@ -16,8 +16,6 @@ from pipelines.poisoning.problem import Batch, Rows
 from pipelines.poisoning.stored import Poisoning
 
 CLASSES = 10
-VICTIM = 8
-"""The class that a targeted attack turns."""
 
 
 class Start(NamedTuple):

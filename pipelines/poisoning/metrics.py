@@ -1,8 +1,8 @@
 """What is measured of a poisoning cell: fresh classifiers on clean rows and the recorded poisons, and where they err.
 
-Nothing here is shared with the attack. One classifier is the paper's, trained by Adam for a number of epochs (`torch.optim`),
-the other a judge that knows of no step size: scikit-learn's solver of the same convex problem. Poisons are those of the
-record, bytes as an image file would hold them.
+Nothing here is shared with the attack. One classifier is the paper's, trained by `torch.optim.Adam` for some epochs, the
+other a judge that knows of no step size: scikit-learn's solver of the same convex problem. Poisons are those of the record,
+bytes as an image file would hold them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits
 from pipelines.datasets.attack_splits import POSE, VICTIM
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
-from pipelines.records import pack, significant, unpack
-from pipelines.settings import Cell
 from pipelines.poisoning import stored
 from pipelines.poisoning.data import Start, start
 from pipelines.poisoning.run import data_of
+from pipelines.records import pack, significant, unpack
+from pipelines.settings import Cell
 from pipelines.statistics import curve_over_trials, over_trials
 
 LARGEST = {8: 16.0, 28: 255.0}

@@ -69,7 +69,7 @@ class Run:
 
     def start(self, group: list[int]) -> Any:
         """Poisons as they start, and a classifier trained with them."""
-        some = [self._trial(index) for index in group]
+        some = [self.trial(index) for index in group]
         u, w = (self._together([getattr(one, name) for one in some]) for name in ("u", "w"))
         if self.iterations:
             fitted = [self.first.init(one.u, one.w) for one in some]
@@ -91,7 +91,7 @@ class Run:
         seen = []
         for position, index in enumerate(group):
             u, w = (trials.row(part, position) if self.stacked else part for part in (state.u, state.v))
-            one, problem = self._trial(index), self.solver.problem
+            one, problem = self.trial(index), self.solver.problem
             right = (one.selection.x @ w.T).argmax(1) == one.selection.onehot.argmax(1)
             scalars = {
                 "upper cost": float(problem.upper(u, w, one.batch)),
@@ -106,7 +106,7 @@ class Run:
 
     def oracle_calls(self, trial: int, iterations: int) -> dict[str, int]:
         """Those of one iteration, counted, times the iterations, and of the epochs before the attack."""
-        one = self._trial(trial)
+        one = self.trial(trial)
         with counting() as counts:
             self.solver.step(self.solver.init(one.u, one.w), one.batch)
         calls = {kind: number * iterations for kind, number in counts.items()}
@@ -117,7 +117,8 @@ class Run:
     def _advancing(self, solver: Any) -> trials.Advance:
         return trials.one_by_one(trials.batched(solver)) if self.stacked else trials.advancing(solver.step)
 
-    def _trial(self, index: int) -> tensors.Trial:
+    def trial(self, index: int) -> tensors.Trial:
+        """The data of a trial, and where it starts."""
         place, points = self.places[index]
         begin = tensors.start(self.prepared, place, points, self.settings.get("start", "training"))
         return tensors.trial(self.prepared, place, begin, self.most, self.device)
@@ -125,7 +126,7 @@ class Run:
     def _batch_of(self, group: list[int]) -> Any:
         """The group's data, made once."""
         if self._batch is None or self._batch[0] != group:
-            self._batch = group, self._together([self._trial(index).batch for index in group])
+            self._batch = group, self._together([self.trial(index).batch for index in group])
         return self._batch[1]
 
     def _together(self, some: list[Any]) -> Any:
