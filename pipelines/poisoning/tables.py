@@ -122,16 +122,9 @@ def strengths(inputs: Sources) -> list[str]:
     return said
 
 
-CHOSEN = {"lambda0-100": "λ₀ = 100", "nu-with": "with ν", "gamma0-10": "γ₀ = 10"}
-"""Table 6: what the paper chose; its row is that of the table's own cell."""
-ABLATED = {
-    "lambda0-0": "λ₀ = 0",
-    "lambda0-1": "λ₀ = 1",
-    "lambda0-10": "λ₀ = 10",
-    "nu-without": "without ν",
-    "gamma0-1": "γ₀ = 1",
-    "gamma0-100": "γ₀ = 100",
-}
+CHOSEN = ("lambda0-100", "nu-with", "gamma0-10")
+"""Table 6: what the paper chose; its number is that of Table 5."""
+LETTERS = {"lambda0": "λ₀", "gamma0": "γ₀"}
 
 
 def base_of(inputs: Sources, method: str = "penalty") -> Place:
@@ -143,20 +136,22 @@ def ablation(inputs: Sources) -> Table:
     """Table 6: one setting of Penalty changed at a time."""
     base = base_of(inputs)
     numbers, shown = [], []
-    rows = [*((one, words) for one, words in ABLATED.items() if one in has(inputs, "ablation")), *CHOSEN.items()]
-    for variant, words in sorted(rows, key=lambda one: (one[0].split("-")[0] != "lambda0", one[0].startswith("gamma0"))):
-        place = base if variant in CHOSEN else Place(("ablation", variant), base.points)
-        value = published.find(f"abl-{variant}")
-        apart = None if variant in CHOSEN else paired(inputs, place, base)
+    chosen = settings_of(inputs, *base.parts)["settings"]
+    for variant in ("", *has(inputs, "ablation")):
+        place = Place(("ablation", variant), base.points) if variant else base
+        value = published.find(f"abl-{variant or CHOSEN[0]}")
+        apart = paired(inputs, place, base) if variant else None
         row, read = _columns(inputs, place)
-        head = {"changed": words + (", as chosen" if variant in CHOSEN else "")}
+        name, _, to = variant.partition("-")
+        head = {"changed": f"{LETTERS[name]} = {to}" if name in LETTERS else f"{to} ν" if name else "nothing"}
         numbers.append({**head, "paper mean": value and value.mean, "paper sd": value and value.sd, **row,
                         **as_numbers(apart, "effect"), "verdict": verdict(inputs, place, value)})  # fmt: skip
         shown.append({**head, "paper": printed(value), **read, "effect": interval(apart, 2),
                       "verdict": verdict(inputs, place, value)})  # fmt: skip
     notes = [
-        f"On {base.parts[0]} with {base.points} poisons. {JUDGED}",
-        f"Effect: points against what was chosen, {PAIRED}.",
+        f"On {base.parts[0]} with {base.points} poisons; where nothing is changed, λ₀ = {chosen['lambda_0']:g},"
+        f" γ₀ = {chosen['gamma_0']:g} and ν is used. {JUDGED}",
+        f"Effect: points against nothing changed, {PAIRED}.",
     ]
     return table(inputs, "poisoning-ablation", "Settings of Penalty", numbers, shown, notes)
 
