@@ -37,7 +37,7 @@ def stages(family: str) -> dict[str, Any]:
     from pipelines import stages as shared  # which calls this
 
     made: dict[str, Any] = {}
-    for profile in PROFILES:
+    for profile in (one for one in PROFILES if one in settings.load_params(family)):
         block = settings.profile_params(family, profile)
         made.update(shared.preparation(family, profile))
         cells = block["cells"]
