@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipelines import earlier, families, machine, records, settings, summary
+from pipelines import attacks, earlier, families, machine, records, settings, summary
 from pipelines.denoising import cells as denoising
 from pipelines.errors import UserError, run
 from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, really_changed, status, use_profile
@@ -43,6 +43,8 @@ def stage_of(cell: Cell) -> str:
         if first in denoising.experiments(settings.profile_params(cell.family, cell.profile)):
             return f"{folder}:{denoising.stage_of(cell.profile, first, method, cell.settings)}"
         return f"{home}_{method}@{first}"
+    if cell.family in attacks.FAMILIES:
+        return f"{folder}:{attacks.stage_of(cell)}"
     first, second, preset = cell.parts
     return f"{home}_ablation@{second}-{preset}" if first == "ablation" else f"{home}_{second}@{first}-{preset}"
 

@@ -37,6 +37,7 @@ from pipelines.drawing import (
     write,
 )
 from pipelines.errors import run
+from pipelines.poisoning import figures as poisoned
 from pipelines.published import LABELS
 from pipelines.sources import REPORTS, Sources, load
 from pipelines.theory import figures as theory
@@ -265,6 +266,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
     yield from experiments.drawings(inputs)
+    yield from poisoned.drawings(inputs)
     yield "table-1", partial(theory.complexity, inputs)
     yield "penalty-theory", partial(theory.penalty, inputs)
     yield "other-claims", partial(theory.others, inputs)

@@ -19,7 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from core.networks import registry
-from pipelines import settings, summary
+from pipelines import attacks, settings, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.entries import params
@@ -37,6 +37,7 @@ WDIR = "../../.."
 LISTS = {
     "synthetic": ("examples", "methods", "presets", "ablations", "variants"),
     "denoising": ("data", "methods", "experiments"),
+    "poisoning": ("data", "methods", "experiments"),
 }
 """The lists of a family's params.yaml that say which cells a profile has."""
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
@@ -53,7 +54,7 @@ def solver_of(family: str, profile: str, data: str, method: str) -> str:
     return f"core.solvers.{name.replace('-', '_')}"
 
 
-def trainer(family: str, profile: str, parts: list[str], matrix: dict[str, str], modules: list[str], data: list[str],
+def trainer(family: str, profile: str, parts: list[str], matrix: Mapping[str, Any], modules: list[str], data: list[str],
             key: str) -> dict[str, Any]:
     """A training stage; `parts` name the cell, with ${item...} for what the matrix fills in."""
     folder = f"results/{profile}/{family}/{'-'.join(parts)}"
@@ -68,7 +69,7 @@ def trainer(family: str, profile: str, parts: list[str], matrix: dict[str, str],
     }
 
 
-def evaluator(family: str, profile: str, parts: list[str], matrix: dict[str, str], data: list[str]) -> dict[str, Any]:
+def evaluator(family: str, profile: str, parts: list[str], matrix: Mapping[str, Any], data: list[str]) -> dict[str, Any]:
     """An evaluation stage."""
     folder = f"results/{profile}/{family}/{'-'.join(parts)}"
     return {
@@ -376,6 +377,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
     builders = {"synthetic": synthetic, "denoising": denoising, "theory": theory}
+    builders |= {family: functools.partial(attacks.stages, family) for family in attacks.FAMILIES}
     for family in preparing.FAMILIES:
         builders.setdefault(family, functools.partial(preparations, family))
     for family, build in builders.items():

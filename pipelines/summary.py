@@ -18,7 +18,7 @@ from pipelines.errors import run
 def names(family: str, profile: str) -> list[tuple[str, ...]]:
     """The cells of a family in a profile, by the lists of its params.yaml."""
     block = settings.profile_params(family, profile)
-    if family == "denoising":
+    if "data" in block:
         return list(denoising.names(block))
     pairs = [(example, method) for example in block["examples"] for method in block["methods"]]
     pairs += [(ablation, variant) for ablation in block["ablations"] for variant in block["variants"]]
@@ -27,7 +27,7 @@ def names(family: str, profile: str) -> list[tuple[str, ...]]:
 
 def is_timed(family: str, profile: str) -> bool:
     """Whether costs.json holds timings: the synthetic family's are drawn from their own file."""
-    return family == "denoising" and "timing" in settings.profile_params(family, profile)
+    return family != "synthetic" and "timing" in settings.profile_params(family, profile)
 
 
 def gathered(family: str, profile: str, file: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -56,12 +56,13 @@ def main(arguments: list[str] | None = None) -> None:
         keys = ("seconds", "cpu_seconds", "peak_memory_bytes", "device", "commit", "date")
         cells = gathered(given.family, given.profile, "run.json", keys)
     else:
-        cells = gathered(given.family, given.profile, "metrics.json", ("record", "summary", "curves"), ("learned",))
+        keys, more = ("record", "summary", "curves"), ("learned", "poisons")
+        cells = gathered(given.family, given.profile, "metrics.json", keys, more)
     name = "costs.json" if given.costs else "summary.json"
     folder = records.RESULTS / given.profile / given.family
     whole = {"schema": records.SCHEMA, "family": given.family, "profile": given.profile, "cells": cells}
     if given.costs and is_timed(given.family, given.profile):
-        made_by = f"python -m pipelines.denoising.timing {given.profile}"
+        made_by = f"python -m pipelines.{given.family}.timing {given.profile}"
         whole["timings"] = records.read_json(folder / "timings.json", made_by)
     records.write_json(folder / name, whole)
 

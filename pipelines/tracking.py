@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "ablation": "figure 7: lambda and nu",
     "time": "table 2: wall clock",
     "denoising": "table 3: data denoising",
+    "poisoning": "table 5: data poisoning",
 }
 
 Point = tuple[str, float, int, int]

@@ -14,6 +14,7 @@ import numpy as np
 
 from pipelines.datasets import attack_splits, poison, sources
 from pipelines.datasets.attack_splits import TARGETED, UNTARGETED, Sizes
+from pipelines.datasets.corruption import generator
 from pipelines.datasets.entries import Entry, is_integer
 from pipelines.datasets.fingerprints import fingerprints
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
@@ -28,6 +29,7 @@ NEAR = 2
 ATTACKS = {"untargeted": UNTARGETED, "targeted": TARGETED}
 """Attack -> the paper's sizes."""
 SOURCES = ("digits", "mnist")
+CUT, HELD_OUT = "training-file", "held-out"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Settings:
         points: most poison points of an attack; an attack with fewer takes the first.
         sizes: rows of each split; the paper's where an entry leaves them out.
         seeds: a trial each; different, non-negative.
+        test: where an untargeted attack's test rows come from: "training-file", as in the released code, or "held-out",
+            MNIST's test file. A targeted attack's are held out.
     """
 
     source: str
@@ -47,6 +51,7 @@ class Settings:
     points: int
     sizes: Sizes
     seeds: tuple[int, ...]
+    test: str = CUT
 
 
 def read(entry: Entry) -> Settings:
@@ -64,7 +69,9 @@ def read(entry: Entry) -> Settings:
         entry.must(points % 2 == 0, "points", "even: as many threes as eights")
         balanced = all(size % CLASSES == 0 for size in sizes)
         entry.must(balanced, "sizes", f"multiples of {CLASSES}: a targeted attack's splits are balanced")
-    return Settings(source, attack, points, sizes, entry.seeds())
+    test = entry.one_of("test", {CUT, HELD_OUT}, CUT)
+    entry.must(test == CUT or (source, attack) == ("mnist", "untargeted"), "test", f"{CUT} for this source and attack")
+    return Settings(source, attack, points, sizes, entry.seeds(), test)
 
 
 def prepare(entry: Entry) -> Made:
@@ -80,6 +87,9 @@ def trial(data: Any, settings: Settings, seed: int) -> tuple[Splits, poison.Pois
     pool = Split(data.images, data.labels) if settings.source == "digits" else Split(data.train_images, data.train_labels)
     if settings.attack == "untargeted":
         splits = attack_splits.untargeted(pool, sizes, seed)
+        if settings.test == HELD_OUT:
+            rows = generator(seed, "held-out test rows").permutation(len(data.test_labels))[: sizes.test]
+            splits = splits._replace(test=Split(data.test_images[rows], data.test_labels[rows]))
         return splits, poison.untargeted(splits.train, settings.points, seed, CLASSES)
     if settings.source == "digits":
         splits = attack_splits.targeted_of_one(pool, sizes, seed, CLASSES)

@@ -17,6 +17,7 @@ from pipelines.datasets.prepared import Prepared
 from pipelines.denoising import metrics
 from pipelines.denoising.cells import experiments
 from pipelines.distances import ablation
+from pipelines.records import pack
 from pipelines.statistics import curve_over_trials, over_trials
 from pipelines.summary import is_timed
 from pipelines.theory.figures import OTHERS, PENALTY
@@ -40,7 +41,8 @@ def write_results(root: Path, profile: str, off: float = 0.0) -> None:
 def contents(profile: str, off: float) -> dict[str, str]:
     """The files of a profile, by their place."""
     files: dict[str, Any] = {}
-    for family, cells in {"synthetic": synthetic(profile, off), "denoising": denoising(profile)}.items():
+    made = {"synthetic": synthetic(profile, off), "denoising": denoising(profile), "poisoning": poisoning(profile)}
+    for family, cells in made.items():
         head = {"schema": 1, "family": family, "profile": profile}
         cost = {
             "seconds": 70.0,
@@ -59,6 +61,10 @@ def contents(profile: str, off: float) -> dict[str, str]:
                 {"cell": parts, "seconds_per_iteration": over_trials([0.1, 0.11, 0.12]), "seconds_before": 0.5}
                 for parts in timed
             ]
+            if family == "poisoning":
+                speed = {"lower_steps": 20, "lower_steps_per_second": 500.0, "bounds": {"reading": 0.01, "products": 0.02}}
+                files["poisoning/costs.json"]["timings"] = {**head, "rows": [{**row, **speed} for row in rows]}
+                continue
             shares = {"products": 0.875, "optimisers": 0.0625, "minibatches": 0.03125, "rest": 0.03125}
             profiled = [
                 {"cell": parts, "shares": shares} for parts in settings.profile_params(family, profile)["timing"]["profiled"]
@@ -246,6 +252,36 @@ def experiment_cells(profile: str) -> dict[str, Any]:
     return cells
 
 
+def poisoning(profile: str) -> dict[str, Any]:
+    """Cells in which more poisons are stronger, and every method a point stronger than the one before it."""
+    params = settings.profile_params("poisoning", profile)
+    parts = [(data, method) for data in params["data"] for method in params["methods"]]
+    parts += [(name, variant) for name, variants in experiments(params).items() for variant in variants]
+    image = pack(np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8))
+    cells = {}
+    for place, pair in enumerate(parts):
+        cell = params["cells"][pair[0]][pair[1]]
+        ends = {"clean": {"judge": _attacked(0.0)}}
+        curves: dict[str, Any] = {"iteration": [0, 40, 80]}
+        for points in cell["points"]:
+            one = _attacked(0.2 * points + place)
+            seeds = {str(seed): {"test accuracy": 90.0 - 0.2 * points - place + seed / 16,
+                                 "attack success": 5.0 + 0.2 * points + place + seed / 16} for seed in range(5)}  # fmt: skip
+            ends[f"points={points}"] = {"judge": one, "Adam": one, "by seed": seeds, "diverged": 0}
+            curve = curve_over_trials([[0.5, 0.75, 1.0], [0.5, 0.75, 1.25]])
+            curves[f"points={points}"] = {"upper cost": curve, "selection accuracy": curve}
+        cells["-".join(pair)] = {
+            "parts": list(pair), "record": "0" * 64, "summary": ends, "curves": curves,
+            "poisons": {"points": max(cell["points"]), "seed": 0, "labels": [3, 8], "before": image, "after": image},
+        }  # fmt: skip
+    return cells
+
+
+def _attacked(strength: float) -> dict[str, Any]:
+    ends = {"test accuracy": 90.0 - strength, "attack success": 5.0 + strength, "accuracy on others": 88.0}
+    return {name: over_trials([end, end + 0.25, end + 0.5]) for name, end in ends.items()}
+
+
 def learned() -> dict[str, Any]:
     """What `metrics.learned` makes of importances that part clean from corrupted labels more and more."""
     clean = np.arange(40) >= 10
@@ -289,13 +325,18 @@ def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
 
     Args: small: changes of how digits-25 is prepared.
     """
-    full = {"synthetic": {"presets": ["described", "released"]}, "denoising": {"data": ["mnist-25", "mnist-50"]}}
+    full: dict[str, Any] = {
+        "synthetic": {"presets": ["described", "released"]},
+        "denoising": {"data": ["mnist-25", "mnist-50"]},
+        "poisoning": {},
+    }
     for family, lists in full.items():
         params = copy.deepcopy(settings.load_params(family))  # kept for whoever asks next
         params["cpu"].update(lists)
         for profile in settings.PROFILES:
             block = params[profile]
-            block["methods"] = [method for method in block["methods"] if method in published.LABELS]
+            if family != "poisoning":
+                block["methods"] = [method for method in block["methods"] if method in published.LABELS]
         if family == "denoising":
             params["embedded"]["prepared"]["digits-25"].update(small or {})
         path = root / "pipelines" / family / "params.yaml"

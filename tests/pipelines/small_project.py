@@ -51,6 +51,30 @@ embedded:
          pretrain: {epochs: 2, step_size: 1e-3}, importances: {agree: 0.6, disagree: 0.4}, renormalise: true,
          moments: position, settings: {lower_steps: 3, upper_step_size: 3.0, lower_step_size: 1e-3}}
 """
+POISONING = """
+common: {threads: 1, first_steps: 2}
+embedded:
+  data: [digits-untargeted, digits-targeted]
+  methods: [label-flipping, penalty]
+  prepared:
+    digits-untargeted:
+      {source: digits, attack: untargeted, points: 6, sizes: {train: 100, validation: 100, selection: 50, test: 100},
+       seeds: [0, 1]}
+    digits-targeted:
+      {source: digits, attack: targeted, points: 6, sizes: {train: 100, validation: 100, selection: 50, test: 100},
+       seeds: [0, 1]}
+  cells:
+    digits-untargeted: &cells
+      label-flipping: &flipping
+        {solver: single-level, preset: released, points: [6], weight_decay: 0.01, iterations: 0, evaluations: 1,
+         stacked: true, pretrain: {epochs: 5, step_size: 1e-2}, retrain: {epochs: 20, step_size: 1e-2}, settings: {}}
+      penalty:
+        <<: *flipping
+        solver: penalty
+        iterations: 3
+        settings: {lower_steps: 2, upper_step_size: 0.1, lower_step_size: 1e-2}
+    digits-targeted: *cells
+"""
 
 
 def copy(to: Path) -> Path:
@@ -64,6 +88,7 @@ def copy(to: Path) -> Path:
     shutil.copy(ROOT / ".dvc" / "config", to / ".dvc" / "config")
     (to / "pipelines/synthetic/params.yaml").write_text(SYNTHETIC)
     (to / "pipelines/denoising/params.yaml").write_text(DENOISING)
+    (to / "pipelines/poisoning/params.yaml").write_text(POISONING)
     done(to, "-m", "pipelines.stages")
     commit(to)
     return to

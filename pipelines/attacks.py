@@ -1,0 +1,99 @@
+"""The stages of the two families of attacks, poisoning and clean_label, whose cells are named alike.
+
+    <profile>:
+      data, methods       the paper's table: cells.<data>.<method>
+      experiments         {<experiment>: [<variant>, ...]}: cells.<experiment>.<variant>, each with its `data`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines import settings
+from pipelines.closure import closure
+from pipelines.denoising.cells import experiments, table
+from pipelines.settings import PROFILES, Cell
+
+FAMILIES = ("poisoning",)
+
+
+def stage_of(cell: Cell) -> str:
+    """The name of the stage that trains a cell, as DVC has it."""
+    first, second = cell.parts
+    block = settings.profile_params(cell.family, cell.profile)
+    if first in experiments(block):
+        return f"train_{cell.profile}_{first}_{_group(cell.settings)}@{second}"
+    return f"train_{cell.profile}_{second}@{first}"
+
+
+def _group(cell: Mapping[str, Any]) -> str:
+    """Variants with the same solver and data are one stage."""
+    return f"{cell['solver']}-{cell['data']}"
+
+
+def stages(family: str) -> dict[str, Any]:
+    """Preparation, training, evaluation, timing and gathering of a family."""
+    from pipelines import stages as shared  # which calls this
+
+    made: dict[str, Any] = {}
+    for profile in (one for one in PROFILES if one in settings.load_params(family)):
+        block = settings.profile_params(family, profile)
+        made.update(shared.preparation(family, profile))
+        cells = block["cells"]
+
+        def trained(stage: str, parts: list[str], matrix: dict[str, Any], some: list[Mapping[str, Any]], data: list[str],
+                    key: str, profile: str = profile) -> None:
+            modules = sorted({module for one in some for module in modules_of(one)})
+            made[stage] = shared.trainer(family, profile, parts, matrix, modules, data, f"{profile}.cells.{key}")
+
+        over = {"data": f"${{{profile}.data}}"}
+        for method in block["methods"]:
+            some = [cells[data][method] for data in block["data"]]
+            folder = f"data/prepared/{profile}/{family}/${{item.data}}"
+            trained(f"train_{profile}_{method}", ["${item.data}", method], over, some, [f"{folder}/train.npz"],
+                    f"${{item.data}}.{method}")  # fmt: skip
+        every = {**over, "method": f"${{{profile}.methods}}"}
+        if table(block):
+            made[f"evaluate_{profile}"] = shared.evaluator(
+                family, profile, ["${item.data}", "${item.method}"], every, opened(family, profile, "${item.data}")
+            )
+        for name, variants in experiments(block).items():
+            groups: dict[str, list[str]] = {}
+            for variant in variants:
+                groups.setdefault(_group(cells[name][variant]), []).append(variant)
+            for group, members in groups.items():
+                some, data = [cells[name][one] for one in members], cells[name][members[0]]["data"]
+                parts, matrix = [name, "${item.variant}"], {"variant": members}
+                trained(f"train_{profile}_{name}_{group}", parts, matrix, some, opened(family, profile, data)[:1],
+                        f"{name}.${{item.variant}}")  # fmt: skip
+                made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
+                    family, profile, parts, matrix, opened(family, profile, data)
+                )
+        if "timing" in block:
+            timed = [cells[first][second] for first, second in block["timing"]["cells"]]
+            names = [one.get("data", parts[0]) for one, parts in zip(timed, block["timing"]["cells"], strict=True)]
+            modules = sorted({module for one in timed for module in modules_of(one)})
+            made[f"time_{profile}"] = {
+                "desc": "seconds of an upper iteration, and lower steps a second",
+                "wdir": shared.WDIR,
+                "cmd": f"python -m pipelines.{family}.timing {profile}",
+                "deps": [
+                    *closure(f"pipelines.{family}.timing", *modules),
+                    *sorted({file for name in names for file in opened(family, profile, name)[:1]}),
+                ],
+                "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+                "outs": shared.in_git(f"results/{profile}/{family}/timings.json"),
+            }
+        made.update(shared.gatherers(family, profile))
+    return made
+
+
+def modules_of(cell: Mapping[str, Any]) -> list[str]:
+    """The modules that a cell loads by name: its solver, and what trains the victim before the attack."""
+    return sorted({f"core.solvers.{cell['solver'].replace('-', '_')}", "core.solvers.single_level"})
+
+
+def opened(family: str, profile: str, data: str) -> list[str]:
+    """The prepared files that evaluation opens; the first is all that training does."""
+    return [f"data/prepared/{profile}/{family}/{data}/{name}" for name in ("train.npz", "sealed.npz")]

@@ -1,0 +1,130 @@
+"""What tables and figures of poisoning share: which cells there are, and what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pipelines import comparison, published
+from pipelines.comparison import Cut, Difference, Estimate, ours
+from pipelines.denoising.cells import experiments
+from pipelines.published import LABELS, Value
+from pipelines.records import significant
+from pipelines.sources import Sources
+from pipelines.statistics import over_trials
+
+FAMILY = "poisoning"
+SUMMARY = ("poisoning/summary.json", "poisoning/params.yaml")
+COSTS = "poisoning/costs.json"
+NAMES = {"label-flipping": "Label flipping", "stocbio": "stocBiO", "f2sa": "F2SA"}
+"""Methods that other families do not have."""
+MEASURED = {"untargeted": "test accuracy", "targeted": "attack success"}
+"""Attack -> what the paper measures of it, in percent; a stronger attack has less of the first, more of the second."""
+FULL = 5000
+"""The paper's upper iterations."""
+FLIPPING = "label-flipping"
+
+
+class Place(NamedTuple):
+    """One number: a cell at a number of poisons."""
+
+    parts: tuple[str, ...]
+    points: int
+
+
+def label(method: str) -> str:
+    """A method's name as it is read."""
+    return NAMES.get(method) or LABELS[method]
+
+
+def settings_of(inputs: Sources, *parts: str) -> Mapping[str, Any]:
+    """What params.yaml says of a cell."""
+    found: Mapping[str, Any] = inputs.params[FAMILY]["cells"][parts[0]][parts[1]]
+    return found
+
+
+def data_of(inputs: Sources, *parts: str) -> str:
+    """The prepared data set of a cell."""
+    return str(settings_of(inputs, *parts).get("data", parts[0]))
+
+
+def prepared(inputs: Sources, data: str) -> Mapping[str, Any]:
+    """What `prepared` says of a data set, sizes filled in from its facts."""
+    found = inputs.params[FAMILY]["prepared"][data]
+    facts = inputs.data[FAMILY].get(data, {})
+    return {**found, "sizes": facts.get("sizes") or found.get("sizes") or {"train": 1000}}
+
+
+def attack_of(inputs: Sources, data: str) -> str:
+    """untargeted or targeted."""
+    return str(inputs.params[FAMILY]["prepared"][data]["attack"])
+
+
+def percent(inputs: Sources, data: str, points: int) -> float:
+    """Poisons in percent of the clean training rows."""
+    return float(round(100 * points / prepared(inputs, data)["sizes"]["train"], 1))
+
+
+def has(inputs: Sources, experiment: str) -> list[str]:
+    """The variants of an experiment that the profile has; [] for none."""
+    return experiments(inputs.params[FAMILY]).get(experiment, [])
+
+
+def places(inputs: Sources, *parts: str) -> list[Place]:
+    """A cell's numbers of poisons."""
+    return [Place(parts, points) for points in settings_of(inputs, *parts)["points"]]
+
+
+def strength(inputs: Sources, place: Place, classifier: str = "judge") -> Estimate:
+    """What the paper measures of the attack, by one of the fresh classifiers."""
+    measure = MEASURED[attack_of(inputs, data_of(inputs, *place.parts))]
+    return ours(inputs.cell(FAMILY, *place.parts)["summary"][f"points={place.points}"][classifier][measure])
+
+
+def clean(inputs: Sources, *parts: str) -> Estimate:
+    """The same without poisons, by the judge."""
+    measure = MEASURED[attack_of(inputs, data_of(inputs, *parts))]
+    return ours(inputs.cell(FAMILY, *parts)["summary"]["clean"]["judge"][measure])
+
+
+def by_seed(inputs: Sources, place: Place) -> dict[str, float]:
+    """Seed -> the judge's number."""
+    measure = MEASURED[attack_of(inputs, data_of(inputs, *place.parts))]
+    found = inputs.cell(FAMILY, *place.parts)["summary"][f"points={place.points}"]["by seed"]
+    return {seed: one[measure] for seed, one in found.items()}
+
+
+def paired(inputs: Sources, place: Place, base: Place) -> Difference | None:
+    """A number less that of another cell, seed by seed, with the 95% interval by Student's t; None below two seeds."""
+    mine, other = by_seed(inputs, place), by_seed(inputs, base)
+    apart = over_trials([mine[seed] - other[seed] for seed in mine if seed in other])
+    return None if apart["half_width"] is None else Difference(apart["mean"], apart["half_width"], "paired")
+
+
+def cuts(inputs: Sources, place: Place) -> list[Cut]:
+    """How a number falls short of the paper's; empty where it does not."""
+    source = prepared(inputs, data_of(inputs, *place.parts))["source"]
+    if source != "mnist":
+        return [Cut(f"the data are {source}, which the paper does not use")]
+    have = settings_of(inputs, *place.parts)["iterations"]
+    return [Cut("upper iterations", have, FULL)] if 0 < have < FULL else []
+
+
+def published_of(inputs: Sources, place: Place) -> Value | None:
+    """The paper's number in Table 5, of as many percent."""
+    data = data_of(inputs, *place.parts)
+    share = percent(inputs, data, place.points)
+    method = place.parts[-1].replace("-", "")
+    return published.find(f"poison-{attack_of(inputs, data)}-{share:g}pct-{method}")
+
+
+def verdict(inputs: Sources, place: Place, value: Value | None) -> str:
+    """That of `comparison.verdict`, or that there is nothing to compare with."""
+    if value is None:
+        return comparison.NOT_PUBLISHED
+    return comparison.verdict(strength(inputs, place), comparison.theirs(value), cuts(inputs, place))
+
+
+def as_numbers(apart: Difference | None, name: str) -> dict[str, Any]:
+    """Columns of a difference; None where there is none."""
+    return {name: apart and significant(apart.value), f"{name} half width": apart and significant(apart.half_width)}
