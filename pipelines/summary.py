@@ -1,8 +1,8 @@
 """Gather a family's metrics: `python -m pipelines.summary <family> <profile> [--costs]`.
 
 Writes results/<profile>/<family>/summary.json (from every cell's metrics.json), or with --costs costs.json (from every
-run.json, and the timings of the denoising family where a profile takes them): what is measured of a machine stays apart
-from results.
+run.json, and the timings of a family other than synthetic, where a profile takes them): what is measured of a machine stays
+apart from results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.errors import run
 def names(family: str, profile: str) -> list[tuple[str, ...]]:
     """The cells of a family in a profile, by the lists of its params.yaml."""
     block = settings.profile_params(family, profile)
-    if family == "denoising":
+    if family != "synthetic":
         return list(denoising.names(block))
     pairs = [(example, method) for example in block["examples"] for method in block["methods"]]
     pairs += [(ablation, variant) for ablation in block["ablations"] for variant in block["variants"]]
@@ -27,7 +27,7 @@ def names(family: str, profile: str) -> list[tuple[str, ...]]:
 
 def is_timed(family: str, profile: str) -> bool:
     """Whether costs.json holds timings: the synthetic family's are drawn from their own file."""
-    return family == "denoising" and "timing" in settings.profile_params(family, profile)
+    return family != "synthetic" and "timing" in settings.profile_params(family, profile)
 
 
 def gathered(family: str, profile: str, file: str, keys: tuple[str, ...], more: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = records.RESULTS / given.profile / given.family
     whole = {"schema": records.SCHEMA, "family": given.family, "profile": given.profile, "cells": cells}
     if given.costs and is_timed(given.family, given.profile):
-        made_by = f"python -m pipelines.denoising.timing {given.profile}"
+        made_by = f"python -m pipelines.{given.family}.timing {given.profile}"
         whole["timings"] = records.read_json(folder / "timings.json", made_by)
     records.write_json(folder / name, whole)
 
