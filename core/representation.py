@@ -2,9 +2,9 @@
 
     f(u, v) = F(phi_f(u), v),    g(u, v) = G(phi_g(u), v)
 
-With u an encoder and v a head for each task, phi is a forward pass of the encoder, by far the dearest part. `ByFeatures` makes
-it once in each upper iteration: any solver runs on F and G with u = phi held, and the gradient that it has in phi is pulled
-back through the encoder once, which is the chain rule and exact:
+With u an encoder and v a head for each task, phi is a forward pass of the encoder, by far the dearest part. `ByFeatures`
+makes it once in each upper iteration: any solver runs on F and G with u = phi held, and the gradient that it has in phi is
+pulled back through the encoder once, which is the chain rule and exact:
 
     grad_u f = (d phi_f)' grad_phi F,        H_uv w = (d phi_g)' G_phi,v w
 

@@ -1,7 +1,7 @@
 """Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
 
-Writes reports/<profile>/pages/{synthetic,denoising,theory,data}.html and reports/<profile>/index.html. A page is one
-file: figures and style are inside, mathematics is MathML, and nothing is loaded from anywhere. The same
+Writes reports/<profile>/pages/{synthetic,denoising,few_shot,theory,data}.html and reports/<profile>/index.html. A page
+is one file: figures and style are inside, mathematics is MathML, and nothing is loaded from anywhere. The same
 inputs give the same bytes.
 """
 
@@ -31,7 +31,13 @@ from pipelines.records import write_bytes
 from pipelines.sources import REPORTS, Sources
 
 ROOT = Path(__file__).resolve().parent.parent
-TITLES = {"synthetic": "Synthetic examples", "denoising": "Data denoising", "theory": "Theory, measured", "data": "The data"}
+TITLES = {
+    "synthetic": "Synthetic examples",
+    "denoising": "Data denoising",
+    "few_shot": "Few-shot learning",
+    "theory": "Theory, measured",
+    "data": "The data",
+}
 NOTEBOOKS = tuple(TITLES)
 TIMEOUT = 600
 

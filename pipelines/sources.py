@@ -12,7 +12,7 @@ from pipelines.comparison import Estimate, ours
 from pipelines.datasets import preparing
 from pipelines.errors import UserError
 
-FAMILIES = ("synthetic", "denoising")
+FAMILIES = ("synthetic", "denoising", "few_shot")
 THEORY = ("demonstrations", "ledger", "memory", "timings")
 """The files of the theory family, which has no cells."""
 REPORTS = Path("reports")
@@ -37,9 +37,10 @@ class Sources:
     Attributes:
         params: family -> the profile's block of its params.yaml. common: family -> the block that all
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
-        timings.json of the synthetic family. measured: what costs.json of denoising holds of timings.json, {} where the
-        profile takes none. theory: what the files `THEORY` of the theory family hold. data: family -> data set -> its
-        facts, from data.json. hashes: name of an input -> SHA-256.
+        timings.json of the synthetic family. timed: family -> what costs.json holds of its timings.json, of those
+        families that have one; measured: that of denoising, {} where the profile takes none. theory: what the files
+        `THEORY` of the theory family hold. data: family -> data set -> its facts, from data.json. hashes: name of an
+        input -> SHA-256.
     """
 
     profile: str
@@ -49,6 +50,7 @@ class Sources:
     costs: Mapping[str, Mapping[str, Any]]
     timings: Mapping[str, Any]
     measured: Mapping[str, Any]
+    timed: Mapping[str, Mapping[str, Any]]
     theory: Mapping[str, Any]
     data: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
@@ -122,6 +124,10 @@ def load(profile: str) -> Sources:
         costs={family: read[family, "costs.json"]["cells"] for family in FAMILIES},
         timings=read["synthetic", "timings.json"],
         measured=read["denoising", "costs.json"].get("timings", {}),
+        timed={
+            family: read[family, "costs.json"]["timings"] for family in FAMILIES
+            if "timings" in read[family, "costs.json"]
+        },
         theory=theory,
         data=data,
         hashes=hashes,

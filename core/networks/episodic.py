@@ -1,9 +1,9 @@
 """Encoders of few-shot learning, whose batch normalisation knows one task at a time, and heads for all tasks at once.
 
-The paper's Omniglot encoder is four times [conv3x3-64, batch norm, ReLU (none in the last), max-pool 2]: convolutions have no
-bias and batch norm has no scale (contrib's default), 111,424 parameters for grey 28 x 28 images, 64 features. There are no
-running statistics: a set of images is normalised by its own, so that at meta-test the queries of a task are used together
-("transductive", as released), or by those of the task's support images ("support").
+The paper's Omniglot encoder is four times [conv3x3-64, batch norm, ReLU (none in the last), max-pool 2]: convolutions have
+no bias and batch norm has no scale (contrib's default), 111,424 parameters for grey 28 x 28 images, 64 features. There are
+no running statistics: a set of images is normalised by its own, so that at meta-test the queries of a task are used
+together ("transductive", as released), or by those of the task's support images ("support").
 
 Source: Mehra & Hamm (2021), supplement E.3, and the released code; ConvBase of stocBiO's authors, from learn2learn.
 """

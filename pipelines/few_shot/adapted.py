@@ -1,7 +1,7 @@
 """MAML (Finn, Abbeel & Levine, 2017): a whole network from which few steps on a task's support images lead to its own.
 
-The network is an encoder and a linear head; the problem is that of `core.meta`, and MAML's meta-gradient reverse mode through
-the T lower steps.
+The network is an encoder and a linear head; the problem is that of `core.meta`, and MAML's meta-gradient reverse mode
+through the T lower steps.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ class Source(NamedTuple):
         count, way, shot = support.shape
         labels = _labels(count, way, shot)
         images = self.test.test_images
-        return Batch(self._scaled(images[support.reshape(count, -1)]), labels.to(self.device), self._scaled(images[query]), ())
+        known = self._scaled(images[support.reshape(count, -1)])
+        return Batch(known, labels.to(self.device), self._scaled(images[query]), ())
 
     def _batch(self, images: NDArray[np.uint8], drawn: Tasks) -> Batch:
         count, way, _ = drawn.support.shape

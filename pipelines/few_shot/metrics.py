@@ -26,8 +26,8 @@ ITERATES = {"last": "test predictions", "selected": "selected predictions"}
 def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
     """{"trials": [{"last", "selected"}], "summary", "curves", "learned" (`sample`)}; accuracies in percent.
 
-    "last" and "selected" of a trial: the mean over the tasks of meta-test, the half width of its 95% interval over tasks, and
-    the iteration. "summary" has both over the trials, and "over tasks": the mean over trials of that half width.
+    "last" and "selected" of a trial: the mean over the tasks of meta-test, the half width of its 95% interval over tasks,
+    and the iteration. "summary" has both over the trials, and "over tasks": the mean over trials of that half width.
     """
     folder = folder_of(cell.profile, data_of(cell), cell.family)
     labels = opened(folder, ("query_labels",))["query_labels"]
@@ -61,8 +61,8 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sample(test: MetaTest, labels: NDArray[np.uint8], trial: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """The first task of meta-test as a trial sees it: {"support" [way, shot, ...] and "query" [way, SHOWN, ...] images, packed,
-    "said" [way][SHOWN] by the selected iterate, "embedding": {"before", "after"}: {class: [[x, y], ...]}}."""
+    """The first task of meta-test as a trial sees it: {"support" [way, shot, ...] and "query" [way, SHOWN, ...] images,
+    packed, "said" [way][SHOWN] by the selected iterate, "embedding": {"before", "after"}: {class: [[x, y], ...]}}."""
     support, query, right = test.support[index, 0], test.query[index, 0], labels[index, 0]
     said = unpack(trial["selected predictions"])[0, 0]
     way, shot = support.shape

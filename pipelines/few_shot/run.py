@@ -48,12 +48,12 @@ class Kept(NamedTuple):
 class Run:
     """The trials of one few-shot cell; the protocol is `pipelines.train.Run`.
 
-    Settings of a cell (pipelines/few_shot/params.yaml): `form` (`pipelines.few_shot.cells.FORMS`, and what that form takes),
-    `solver`, `preset`, `settings` (the solver's), `network`, `iterations`, `evaluations`, `selection_tasks` (of those that
-    are prepared), `curve_tasks` (of meta-train, and of meta-test, that a point of the curve is made of). May be left out:
-    `data`, the prepared data set where it is not the first part of the cell's name; `query`, drawings of a class that f sees,
-    as many as meta-test asks for; `meta_batch`, tasks of an upper iteration, of which the first are taken, all; `trials`, how
-    many of the prepared seeds, all.
+    Settings of a cell (pipelines/few_shot/params.yaml): `form` (`pipelines.few_shot.cells.FORMS`, and what that form
+    takes), `solver`, `preset`, `settings` (the solver's), `network`, `iterations`, `evaluations`, `selection_tasks` (of
+    those that are prepared), `curve_tasks` (of meta-train, and of meta-test, that a point of the curve is made of). May be
+    left out: `data`, the prepared data set where it is not the first part of the cell's name; `query`, drawings of a class
+    that f sees, as many as meta-test asks for; `meta_batch`, tasks of an upper iteration, as prepared; `trials`, how many
+    of the prepared seeds, all.
     """
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
