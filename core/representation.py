@@ -13,10 +13,10 @@ The penalty's tolerance test, which asks for gradients at the new u, takes one m
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -69,8 +69,9 @@ class ByFeatures:
     upper: Encode
     taken: Callable[[Features], Features] = unchanged
 
-    @property
+    @cached_property
     def problem(self) -> Bilevel:
+        """The problem in u; one object, which is asked for its graph once."""
         return composed(self.solver.problem, self.lower, self.upper)
 
     @property
@@ -99,7 +100,7 @@ class ByFeatures:
         tested = hasattr(self.solver, "test_gradients")
         if tested and (self.solver.test_gradients, self.solver.test_batch) != ("fresh", "step"):
             raise ValueError("a representation is tested with test_gradients='fresh' and test_batch='step'")
-        phi, pull = vjp(lambda u: Features(self.lower(u, batch), self.upper(u, batch)), state.u)
+        phi, pull = vjp(lambda u: self._encoded(u, batch), state.u)
         through = _PulledBack(self.solver.upper_optimizer, lambda gradient: pull(self.taken(gradient))[0])
         changes: dict[str, Any] = {"upper_optimizer": through}
         if tested:
@@ -110,15 +111,19 @@ class ByFeatures:
         if not tested:
             return new._replace(u=u, upper_optimizer=memory), metrics
         moved = {"u": u, "v": new.v, "lower_optimizer": new.lower_optimizer, "upper_optimizer": ()}
-        after, metrics = self._test().step(state._replace(**moved), batch)
+        after, metrics = self._test.step(state._replace(**moved), batch)
         return after._replace(upper_optimizer=memory), metrics
 
+    def _encoded(self, u: Tree, batch: Any) -> Features:
+        # f before g, as the products have it: then gradients are summed in the same order, and rounded alike
+        upper = self.upper(u, batch)
+        return Features(self.lower(u, batch), upper)
+
+    @cached_property
     def _test(self) -> Any:
         """The penalty with no step at all, so that its tolerance test is left, at the point that it is given."""
-        still = dataclasses.replace(
-            self.solver, problem=self.problem, upper_optimizer=_Still(), test_gradients="reused"
-        )
-        still = copy.copy(still)
+        changes = {"problem": self.problem, "upper_optimizer": _Still(), "test_gradients": "reused"}
+        still = dataclasses.replace(self.solver, **changes)
         object.__setattr__(still, "lower_steps", 0)  # which nobody may ask for
         return still
 

@@ -99,6 +99,22 @@ def test_the_tolerance_test_was_met_on_the_way(preset: str) -> None:
     assert int(state.iteration) == 20
 
 
+def test_the_penalty_encodes_once_and_once_for_its_test() -> None:
+    """g is encoded for all steps and for the test; in the first upper iteration it is checked too."""
+    calls = []
+
+    def counted(u: Tree, batch: Any) -> Tensor:
+        calls.append(1)
+        return encode(u, batch[0])
+
+    once = dataclasses.replace(by_features("penalty"), lower=counted)
+    state = once.init(*start())
+    for number, batch in enumerate(batches(3)):
+        calls.clear()
+        state, _ = once.step(state, batch)
+        assert number == 0 or len(calls) == 2
+
+
 def test_how_often_is_encoded() -> None:
     calls = []
 
