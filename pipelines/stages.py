@@ -316,6 +316,9 @@ def few_shot() -> dict[str, Any]:
     for profile in _profiles(family):
         block = settings.profile_params(family, profile)
         stages.update(preparation(family, profile))
+        stages.update(gatherers(family, profile))
+        if not block["methods"]:
+            continue
         every = {"data": f"${{{profile}.data}}", "method": f"${{{profile}.methods}}"}
         folder = folder_of(profile, "${item.data}", family).as_posix()
         opened = [f"{folder}/{name}" for name in ("train.npz", "test.npz", INDEX_FILE)]
@@ -340,8 +343,10 @@ def few_shot() -> dict[str, Any]:
             sealed = [f"{folder}/{file}" for file in ("test.npz", "sealed.npz", INDEX_FILE)]
             stages[f"evaluate_{profile}_{name}"] = evaluator(family, profile, [name, "${item.variant}"], of, sealed)
         if "timing" in block:
-            timed = sorted({data for data, _ in block["timing"]["cells"]})
-            cells = [block["cells"][data][method] for data, method in block["timing"]["cells"]]
+            cells = [block["cells"][first][second] for first, second in block["timing"]["cells"]]
+            timed = sorted({
+                cell.get("data", first) for cell, (first, _) in zip(cells, block["timing"]["cells"], strict=True)
+            })  # fmt: skip
             stages[f"time_{profile}"] = {
                 "desc": "seconds of an upper iteration, and with the encoder in every lower step",
                 "wdir": WDIR,
@@ -353,14 +358,13 @@ def few_shot() -> dict[str, Any]:
                 "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
                 "outs": in_git(f"results/{profile}/{family}/timings.json"),
             }
-        stages.update(gatherers(family, profile))
     return stages
 
 
 def learned_by(cell: Mapping[str, Any]) -> list[str]:
     """The modules that a few-shot cell loads by name: its form, its solver, and the solver that adapts at meta-test."""
     solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
-    return [few.module_of(cell.get("form", "heads")), solver, "core.solvers.single_level"]
+    return [few.learner_of(cell.get("form", "heads"))[0], solver, "core.solvers.single_level"]
 
 
 def own_part(profile: str, part: str) -> list[str]:

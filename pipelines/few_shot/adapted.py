@@ -1,7 +1,7 @@
-"""MAML (Finn, Abbeel & Levine, 2017): a whole network from which few steps on a task's support images lead to its own.
+"""MAML (Finn, Abbeel & Levine, 2017) and iMAML (Rajeswaran et al., 2019): a network for every task, from common parameters.
 
-The network is an encoder and a linear head; the problem is that of `core.meta`, and MAML's meta-gradient reverse mode
-through the T lower steps.
+The network is an encoder and a linear head, the problems are those of `core.meta`. MAML's meta-gradient is reverse mode
+through the T lower steps (solver `itd`), iMAML's the implicit one at the end of them (solver `aid`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core import meta, solvers
+from core import Bilevel, meta, solvers
 from core.meta import Split
 from core.networks import episodic
 from core.networks.classifiers import Network
@@ -43,14 +43,16 @@ def task_costs(network: Network) -> tuple[meta.TaskCost, meta.TaskCost]:
 
 
 class Learner:
-    """The protocol is `pipelines.few_shot.learning.Learner`; `adapt` {steps, step_size} is of the tasks to be judged on."""
+    """MAML; the protocol is `pipelines.few_shot.learning.Learner`. A cell's `adapt` {steps, step_size} is of the tasks to be
+    judged on."""
 
     def __init__(self, making: Making) -> None:
         settings: Mapping[str, Any] = making.settings
+        self.settings = settings
         self.network = chosen(making, "network", episodic.ENCODERS)()
         self.way, self.width = making.way, episodic.features_of(self.network)
-        problem = meta.maml(*task_costs(self.network))
-        self.solver = meta.Restarted(making.solver(problem), meta.maml_start)
+        problem = self.problem()
+        self.solver = meta.Restarted(making.solver(problem), self.first)
         adapt = settings["adapt"]
         self.adaptation = solvers.make(
             "single-level",
@@ -60,16 +62,27 @@ class Learner:
             lower_optimizer=GradientDescent(),
         )
 
+    def problem(self) -> Bilevel:
+        """What the method solves."""
+        return meta.maml(*task_costs(self.network))
+
+    def first(self, theta: Split, tasks: Batch) -> Tree:
+        """Where the lower variables of the tasks start."""
+        return meta.maml_start(theta, tasks)
+
+    def own(self, theta: Split, v: Tree, place: int) -> Split:
+        """A task's own parameters."""
+        parameters: Split = tree_map(lambda leaf, change: leaf + change[place], theta, v)
+        return parameters
+
     def begin(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Every task starts at the parameters themselves."""
         return batch
 
     def start(self, batch: Batch, generator: torch.Generator, seed: int) -> Any:
         """The state before the first iteration."""
-        head = episodic.Linear.initial(1, self.way, self.width, generator)
-        theta = Split(self.network.initial(generator), {name: leaf[0] for name, leaf in head.items()})
-        theta = Split(*({name: leaf.to(batch.support.device) for name, leaf in part.items()} for part in theta))
-        return self.solver.init(theta, meta.maml_start(theta, batch), seed)
+        theta = network_start(self.network, self.way, self.width, generator, batch.support.device)
+        return self.solver.init(theta, self.first(theta, batch), seed)
 
     def step(self, state: Any, batch: Batch) -> Any:
         """One upper iteration."""
@@ -89,10 +102,29 @@ class Learner:
         """By each task's own network."""
         found = []
         for one in batches:
-            start: Tree = meta.maml_start(learned, one)
-            delta = self.adaptation.step(self.adaptation.init(learned, start), one)[0].v
+            v = self.adaptation.step(self.adaptation.init(learned, self.first(learned, one)), one)[0].v
             with torch.no_grad():
                 for place, images in enumerate(one.query):
-                    theta = tree_map(lambda leaf, change, place=place: leaf + change[place], learned, delta)
-                    found.append(network_scores(self.network, theta, images).argmax(-1))
+                    found.append(network_scores(self.network, self.own(learned, v, place), images).argmax(-1))
         return torch.stack(found)
+
+
+class Implicit(Learner):
+    """iMAML, whose `regularisation` holds a task's parameters near the common ones."""
+
+    def problem(self) -> Bilevel:
+        return meta.imaml(*task_costs(self.network), regularisation=float(self.settings["regularisation"]))
+
+    def first(self, theta: Split, tasks: Batch) -> Tree:
+        return meta.imaml_start(theta, tasks)
+
+    def own(self, theta: Split, v: Tree, place: int) -> Split:
+        parameters: Split = tree_map(lambda leaf: leaf[place], v)
+        return parameters
+
+
+def network_start(network: Network, way: int, width: int, generator: torch.Generator, device: torch.device) -> Split:
+    """The parameters of an encoder and a linear head before training."""
+    head = episodic.Linear.initial(1, way, width, generator)
+    theta = Split(network.initial(generator), {name: leaf[0] for name, leaf in head.items()})
+    return Split(*({name: leaf.to(device) for name, leaf in part.items()} for part in theta))

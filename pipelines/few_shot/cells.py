@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pipelines.settings import Cell
 
-FORMS = {"heads": "heads", "maml": "adapted", "prototypes": "prototypes"}
-"""What a cell names as its `form`, and the module of this package with its `Learner`."""
+FORMS = {
+    "heads": ("heads", "Learner"),
+    "anil": ("anil", "Learner"),
+    "maml": ("adapted", "Learner"),
+    "imaml": ("adapted", "Implicit"),
+    "prototypes": ("prototypes", "Learner"),
+    "probe": ("probe", "Learner"),
+}
+"""What a cell names as its `form`, and the module of this package and its class that is the method."""
 
 
-def module_of(form: str) -> str:
-    """The module of a form."""
-    return f"pipelines.few_shot.{FORMS[form]}"
+def learner_of(form: str) -> tuple[str, str]:
+    """(module, class) of a form."""
+    module, name = FORMS[form]
+    return f"pipelines.few_shot.{module}", name
 
 
 def data_of(cell: Cell) -> str:

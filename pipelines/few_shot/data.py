@@ -30,6 +30,7 @@ class Batch(NamedTuple):
         support [tasks, way * shot, C, side, side], support_labels [tasks, way * shot]: what g sees.
         query, query_labels: what f sees; of tasks to be judged on the labels are ().
         start: where the lower variables start, () where the method has its own word.
+        classes [tasks, way]: their numbers among all of meta-training, () of tasks of meta-test.
     """
 
     support: Tensor
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     query: Tensor
     query_labels: Tensor | tuple[()]
     start: Tree = ()
+    classes: Tensor | tuple[()] = ()
 
 
 class Source(NamedTuple):
@@ -62,16 +64,21 @@ class Source(NamedTuple):
         """Rotations that are classes of their own."""
         return int(self.known.rotations)
 
+    @property
+    def classes(self) -> int:
+        """How many classes meta-training has."""
+        return len(self.known.train_images) * self.turns
+
     def meta_batch_of(self, seed: int, iteration: int) -> Batch:
         """The tasks of an upper iteration, without a start."""
         images = self.known.train_images
-        drawn = tasks.meta_batch(len(images) * self.turns, images.shape[1], self.shape, self.meta_batch, seed, iteration)
+        drawn = tasks.meta_batch(self.classes, images.shape[1], self.shape, self.meta_batch, seed, iteration)
         return self._batch(images, drawn._replace(query=drawn.query[..., : self.query]))
 
     def train_tasks(self, seed: int, count: int) -> Batch:
         """Tasks of meta-training classes to be judged on."""
         images = self.known.train_images
-        drawn = tasks.fixed(len(images) * self.turns, images.shape[1], self.shape, count, seed, "meta-train")
+        drawn = tasks.fixed(self.classes, images.shape[1], self.shape, count, seed, "meta-train")
         return self._batch(images, drawn)
 
     def selection_tasks(self, trial: int, count: int) -> Batch:
@@ -98,7 +105,7 @@ class Source(NamedTuple):
                 self._scaled(found.reshape(count, way * drawings.shape[2], *found.shape[3:])),
                 _labels(count, way, drawings.shape[2]).to(self.device),
             ]
-        return Batch(*parts)
+        return Batch(*parts, classes=torch.from_numpy(drawn.classes.astype(np.int64)).to(self.device))
 
     def _scaled(self, images: NDArray[np.uint8]) -> Tensor:
         """uint8 [tasks, n, side, side] or [tasks, n, C, side, side] as floats in [0, 1] with a channel axis."""

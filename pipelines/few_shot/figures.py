@@ -1,9 +1,9 @@
 """The figures of few-shot learning: accuracy against upper iterations, wall clock (the paper's Figure 4b) and oracle calls,
-a sample task with a method's answers, and features of meta-test classes before and after training."""
+the effect of T (Figure 5b), a sample task with a method's answers, and features of a task before and after training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,14 @@ from matplotlib.lines import Line2D
 
 from pipelines import published
 from pipelines.drawing import canvas, caption, legend, line, looks
-from pipelines.few_shot.tables import COSTS, FAMILY, NAMES, SUMMARY, label
+from pipelines.few_shot.tables import COSTS, FAMILY, NAMES, SUMMARY, label, ours, seconds_of
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
 CURVES = {"selection accuracy": "meta-validation", "test accuracy, first tasks": "meta-test"}
 TRAIN = "train accuracy"
+STEPS = "lower-steps"
+"""The experiment on T."""
 
 
 def methods_of(inputs: Sources) -> list[str]:
@@ -70,7 +72,7 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
 
 def figure_4b(inputs: Sources) -> Figure:
     """Figure 4(b): accuracy against wall clock, ours by data set, and the paper's on mini-ImageNet."""
-    seconds = seconds_of(inputs)
+    seconds = {parts: one for parts, one in seconds_of(inputs).items() if parts[0] in inputs.params[FAMILY]["data"]}
     timed = list(dict.fromkeys(data for data, _ in seconds))
     found = [one for one in methods_of(inputs) if any(method == one for _, method in seconds)]
     look = looks(found)
@@ -96,10 +98,36 @@ def figure_4b(inputs: Sources) -> Figure:
     return figure
 
 
-def seconds_of(inputs: Sources) -> Mapping[tuple[str, str], float]:
-    """Seconds of an upper iteration of the cells that were timed."""
-    rows = inputs.timed.get(FAMILY, {}).get("rows", [])
-    return {tuple(row["cell"]): row["seconds_per_iteration"]["mean"] for row in rows if row["way"] == "as trained"}
+def figure_5b(inputs: Sources) -> Figure:
+    """Figure 5(b): final test accuracy and seconds of an upper iteration against T, beside the paper's."""
+    found: dict[str, list[int]] = {}
+    for variant in inputs.params[FAMILY]["experiments"][STEPS]:
+        method, _, steps = variant.rpartition("-")
+        found.setdefault(method, []).append(int(steps))
+    look, seconds = looks(found), seconds_of(inputs)
+    figure, grid = canvas(2, 2, 9.5, 5.4, sharex=True)
+    for method, steps in found.items():
+        ends = [ours(inputs, STEPS, f"{method}-{t}", "last") for t in steps]
+        means = [np.nan if one.mean is None else one.mean for one, _ in ends]
+        grid[0][0].errorbar(steps, means, yerr=[width or 0.0 for _, width in ends], capsize=2, markersize=4, **look[method])
+        times = [seconds.get((STEPS, f"{method}-{t}"), np.nan) for t in steps]
+        grid[1][0].plot(steps, times, markersize=4, **look[method])
+        for row, what in ((0, "acc"), (1, "time")):
+            values = [published.find(f"fig5b-{what}-T{t}-{method}") for t in steps]
+            places = [(t, value.mean) for t, value in zip(steps, values, strict=True) if value is not None]
+            hollow = {**look[method], "markerfacecolor": "white", "markersize": 4}
+            grid[row][1].plot(*zip(*places, strict=True), **hollow)
+    cells = inputs.params[FAMILY]["cells"][STEPS].values()
+    grid[0][0].set(title=f"ours, {', '.join(sorted({cell['data'] for cell in cells}))}")
+    grid[0][1].set(title="the paper, Omniglot 20-way 5-shot")
+    grid[0][0].set_ylabel("test accuracy in percent")
+    grid[1][0].set_ylabel("seconds of an upper iteration")
+    for axes in grid[-1]:
+        axes.set_xlabel("lower steps, T")
+    legend(figure, _handles(list(found)))
+    said = "Accuracies of the last iterate with the 95% interval over tasks, after as many upper iterations at every T."
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    return figure
 
 
 def sample(inputs: Sources, data: str) -> Figure:
@@ -146,6 +174,8 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "few-shot-calls", partial(against_calls, inputs)
     if seconds_of(inputs):
         yield "figure-4b", partial(figure_4b, inputs)
+    if STEPS in params.get("experiments", {}):
+        yield "figure-5b", partial(figure_5b, inputs)
     yield "few-shot-embedding", partial(embedding, inputs)
     for name, data in tasks_shown(inputs).items():
         yield name, partial(sample, inputs, data)

@@ -9,7 +9,6 @@ that of one task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,7 +23,8 @@ from core.trees import Tree
 from pipelines.few_shot.data import Batch, draws
 from pipelines.few_shot.learning import OPTIMIZERS, Making, chosen, number_of
 
-LOWER_COSTS = {"mean": 1, "sum": 0}
+LOWER_COSTS = {"mean": True, "sum": False}
+"""What a cell names as its `lower_cost`: whether g is the mean over tasks."""
 
 
 def problem(scores: Any, mean: bool = True) -> Bilevel:
@@ -60,31 +60,22 @@ def first_task_alone(gradient: Features) -> Features:
 
 
 IMPLICIT_TASKS = {"all": None, "first": first_task_alone}
-MOMENTS = ("kept", "fresh")
+"""What a cell names as its `implicit_tasks`."""
 
 
-class Learner:
-    """The bilevel methods; the protocol is `pipelines.few_shot.learning.Learner`.
+class OnFeatures:
+    """Answers by an encoder and a head for each task, found on features that do not change.
 
-    Settings of a cell besides `solver`, `preset`, `settings` and `network`: `head` (`episodic.HEADS`), `statistics`
-    (`episodic.STATISTICS`), `lower_cost`, `implicit_tasks` ("all", or "first" as the released ApproxGrad),
-    `moments` of the lower optimiser from one meta-batch to the next ("kept" as released, or "fresh"), and
+    Settings of a cell: `network` (`episodic.ENCODERS`), `head` (`episodic.HEADS`), `statistics` (`episodic.STATISTICS`), and
     `adapt` {optimizer, steps, step_size}: how the heads of tasks to be judged on are found.
     """
 
     def __init__(self, making: Making) -> None:
-        settings: Mapping[str, Any] = making.settings
         self.network = chosen(making, "network", episodic.ENCODERS)()
         self.head = chosen(making, "head", episodic.HEADS, "cosine")
-        self.way = making.way
+        self.way, self.width = making.way, episodic.features_of(self.network)
         self.by_support = chosen(making, "statistics", {"transductive": False, "support": True}, "transductive")
-        self.fresh = chosen(making, "moments", {"kept": False, "fresh": True}, "kept")
-        mean = bool(chosen(making, "lower_cost", LOWER_COSTS, "mean"))
-        taken = chosen(making, "implicit_tasks", IMPLICIT_TASKS, "all")
-        self.width = episodic.features_of(self.network)
-        solver = making.solver(problem(self.head.scores, mean))
-        self.solver = ByFeatures(solver, self.lower, self.upper, *([] if taken is None else [taken]))
-        adapt = settings["adapt"]
+        adapt = making.settings["adapt"]
         self.adaptation = solvers.make(
             "single-level",
             problem(self.head.scores, mean=False),
@@ -102,6 +93,43 @@ class Learner:
         if self.by_support:
             return episodic.encoded_by(self.network, u, batch.query, batch.support)
         return episodic.encoded(self.network, u, batch.query)
+
+    def features(self, learned: Parameters, images: Tensor) -> Tensor:
+        """Features [tasks, n, F] of images, each task normalised by its own."""
+        with torch.no_grad():
+            return episodic.encoded(self.network, learned, images)
+
+    def answers(self, learned: Parameters, batches: list[Batch], seed: int) -> Tensor:
+        """Classes [tasks, n] of the queries of all batches; all heads are found side by side."""
+        with torch.no_grad():
+            support = torch.cat([self.lower(learned, one) for one in batches])
+            query = torch.cat([self.upper(learned, one) for one in batches])
+        labels = torch.cat([one.support_labels for one in batches])
+        start = self.head.initial(len(support), self.way, self.width, draws(seed, "heads of tasks to be judged on"))
+        known = Batch(support, labels, query, ())
+        at = Features(support, query)
+        heads = {name: leaf.to(support.device) for name, leaf in start.items()}
+        found = self.adaptation.step(self.adaptation.init(at, heads), known)[0].v
+        with torch.no_grad():
+            said: Tensor = self.head.scores(found, query).argmax(-1)
+        return said
+
+
+class Learner(OnFeatures):
+    """The bilevel methods; the protocol is `pipelines.few_shot.learning.Learner`.
+
+    Settings of a cell besides those of `OnFeatures` and the solver's: `lower_cost` (`LOWER_COSTS`), `implicit_tasks` ("all",
+    or "first" as the released ApproxGrad), and `moments` of the lower optimiser from one meta-batch to the next ("kept" as
+    released, or "fresh").
+    """
+
+    def __init__(self, making: Making) -> None:
+        super().__init__(making)
+        self.fresh = chosen(making, "moments", {"kept": False, "fresh": True}, "kept")
+        mean = chosen(making, "lower_cost", LOWER_COSTS, "mean")
+        taken = chosen(making, "implicit_tasks", IMPLICIT_TASKS, "all")
+        solver = making.solver(problem(self.head.scores, mean))
+        self.solver = ByFeatures(solver, self.lower, self.upper, *([] if taken is None else [taken]))
 
     def begin(self, batch: Batch, generator: torch.Generator) -> Batch:
         """The meta-batch with heads to start from."""
@@ -128,23 +156,3 @@ class Learner:
         """The encoder."""
         u: Parameters = state.u
         return u
-
-    def features(self, learned: Parameters, images: Tensor) -> Tensor:
-        """Features [tasks, n, F] of images, each task normalised by its own."""
-        with torch.no_grad():
-            return episodic.encoded(self.network, learned, images)
-
-    def answers(self, learned: Parameters, batches: list[Batch], seed: int) -> Tensor:
-        """Classes [tasks, n] of the queries of all batches; all heads are found side by side."""
-        with torch.no_grad():
-            support = torch.cat([self.lower(learned, one) for one in batches])
-            query = torch.cat([self.upper(learned, one) for one in batches])
-        labels = torch.cat([one.support_labels for one in batches])
-        start = self.head.initial(len(support), self.way, self.width, draws(seed, "heads of tasks to be judged on"))
-        known = Batch(support, labels, query, ())
-        at = Features(support, query)
-        heads = {name: leaf.to(support.device) for name, leaf in start.items()}
-        found = self.adaptation.step(self.adaptation.init(at, heads), known)[0].v
-        with torch.no_grad():
-            said: Tensor = self.head.scores(found, query).argmax(-1)
-        return said

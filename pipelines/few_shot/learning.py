@@ -14,7 +14,7 @@ from core.optimizers import Adam, GradientDescent, Optimizer
 from core.solvers.base import Solver
 from core.trees import Tree
 from pipelines.errors import UserError
-from pipelines.few_shot.cells import FORMS, module_of
+from pipelines.few_shot.cells import FORMS, learner_of
 from pipelines.few_shot.data import Batch
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "gradient-descent": GradientDescent()}
@@ -22,11 +22,12 @@ OPTIMIZERS: dict[str, Optimizer] = {"adam": Adam(), "gradient-descent": Gradient
 
 
 class Making(NamedTuple):
-    """What a learner is made of: the cell's settings, the way of its tasks, its solver for a problem, and where the cell
-    stands in params.yaml."""
+    """What a learner is made of: the cell's settings, the way of its tasks, how many classes meta-training has, its solver
+    for a problem, and where the cell stands in params.yaml."""
 
     settings: Mapping[str, Any]
     way: int
+    classes: int
     solver: Callable[[Bilevel], Solver]
     place: str
 
@@ -62,7 +63,8 @@ class Learner(Protocol):
 def learner(making: Making) -> Learner:
     """The cell's method; raises UserError, naming the place, for a form or setting that does not exist."""
     chosen(making, "form", FORMS, "heads")
-    made: Learner = importlib.import_module(module_of(making.settings.get("form", "heads"))).Learner(making)
+    module, name = learner_of(making.settings.get("form", "heads"))
+    made: Learner = getattr(importlib.import_module(module), name)(making)
     return made
 
 

@@ -70,7 +70,7 @@ class Run:
         self.iterations: int = self.settings["iterations"]
         self.record_at = evenly(self.iterations, self.settings["evaluations"])
         place = f"{params_path(cell.family)}: {'.'.join((cell.profile, 'cells', *cell.parts))}"
-        self.making = Making(self.settings, self.source.shape.way, self._solver, place)
+        self.making = Making(self.settings, self.source.shape.way, self.source.classes, self._solver, place)
         self.learner = learner(self.making)
 
     def fingerprints(self) -> dict[str, str]:

@@ -184,10 +184,61 @@ def speed(inputs: Sources) -> Table:
     return Table("few-shot-speed", "What encoding once saves", *frames, notes, drawn_from)
 
 
-DRAWN: dict[str, Callable[[Sources], Table]] = {"few-shot": table_4, "few-shot-speed": speed}
+VARIED = {
+    "meta-learners": "Further methods",
+    "one-task": "The released rule of ApproxGrad: the implicit term of the first task of a meta-batch alone (-first)",
+    "lower-steps": "The effect of T, the number behind a method",
+}
+"""What an experiment asks."""
+
+
+def further(inputs: Sources) -> Table:
+    """The experiments: accuracy on meta-test, and what it cost."""
+    params = inputs.params[FAMILY]
+    seconds = seconds_of(inputs)
+    numbers, shown = [], []
+    for name, variants in params.get("experiments", {}).items():
+        for variant in variants:
+            settings = params["cells"][name][variant]
+            calls = sum(inputs.cell(FAMILY, name, variant)["summary"]["oracle calls"].values())
+            value = theirs(params["prepared"][settings["data"]], variant)
+            head = {"experiment": name, "data": settings["data"], "variant": label(variant)}
+            row: dict[str, Any] = {**head, "paper mean": value and value.mean}
+            line: dict[str, Any] = {**head, "paper": printed(value)}
+            for iterate in ("last", "selected"):
+                one, width = ours(inputs, name, variant, iterate)
+                row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} half width over tasks": width}
+                line[f"ours, {iterate}"] = read(one, width)
+            time = seconds.get((name, variant))
+            row |= {"iterations": settings["iterations"], "oracle calls": calls, "seconds of an iteration": time}
+            line |= {"iterations": settings["iterations"], "oracle calls": f"{calls:,}", "seconds": number(time)}
+            numbers.append(row)
+            shown.append(line)
+    notes = [
+        *(f"{name}: {VARIED.get(name, name)}." for name in params.get("experiments", {})),
+        "Accuracy in percent as in the table of few-shot learning. Oracle calls: gradients of f and g and products with"
+        " second derivatives in all upper iterations. Seconds of an upper iteration, where it was timed.",
+    ]
+    frames = pd.DataFrame(numbers), pd.DataFrame(shown)
+    return Table("few-shot-further", "Further methods and variants", *frames, notes, inputs.drawn_from(*SUMMARY, COSTS))
+
+
+def seconds_of(inputs: Sources) -> dict[tuple[str, ...], float]:
+    """Seconds of an upper iteration of the cells that were timed."""
+    rows = inputs.timed.get(FAMILY, {}).get("rows", [])
+    return {tuple(row["cell"]): row["seconds_per_iteration"]["mean"] for row in rows if row["way"] == "as trained"}
+
+
+DRAWN: dict[str, Callable[[Sources], Table]] = {
+    "few-shot": table_4,
+    "few-shot-further": further,
+    "few-shot-speed": speed,
+}
 
 
 def drawn(inputs: Sources) -> list[str]:
     """The tables that a profile has."""
-    found = ["few-shot"] if inputs.params[FAMILY].get("methods") else []
+    params = inputs.params[FAMILY]
+    found = ["few-shot"] if params.get("methods") else []
+    found += ["few-shot-further"] if params.get("experiments") else []
     return found + (["few-shot-speed"] if inputs.timed.get(FAMILY) else [])

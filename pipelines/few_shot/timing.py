@@ -21,12 +21,14 @@ from tqdm import tqdm
 from core.trees import Tree, leaves, tree_map
 from pipelines import families, machine, records, settings
 from pipelines.errors import run
-from pipelines.few_shot import data, heads
+from pipelines.few_shot import anil, data, heads
 from pipelines.few_shot.data import Batch
 from pipelines.few_shot.run import Run
 from pipelines.statistics import over_trials
 
 Step = Callable[[Any, Batch], Any]
+BY_FEATURES = (heads.Learner, anil.Learner)
+"""The methods that encode once in an upper iteration."""
 
 
 def measure(
@@ -40,7 +42,7 @@ def measure(
         batches = [work.batch(work.seeds[0], number) for number in range(iterations)]
         state = started(work)
         rows.append((parts, "as trained", work.learner.step, state, batches))
-        if isinstance(work.learner, heads.Learner):
+        if isinstance(work.learner, BY_FEATURES):
             rows.append((parts, "naive", naive(work.learner), state, batches))
     taken: list[list[float]] = [[] for _ in rows]
     for _, _, step, state, batches in tqdm(rows, desc="start", disable=None):
@@ -61,7 +63,7 @@ def apart(profile: str, parts: list[str], iterations: int, query: int | None = N
     """The largest difference of an entry of the encoder between both ways after so many upper iterations, in double
     precision: in single precision Adam makes a step of its own of what rounding leaves where a gradient vanishes."""
     work = made(profile, parts, query)
-    assert isinstance(work.learner, heads.Learner)
+    assert isinstance(work.learner, BY_FEATURES)
     state = other = doubled(started(work))
     step = naive(work.learner)
     for number in tqdm(range(iterations), desc="compared", disable=None):
@@ -89,7 +91,7 @@ def doubled(tree: Tree) -> Tree:
     return tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, tree)
 
 
-def naive(learner: heads.Learner) -> Step:
+def naive(learner: heads.Learner | anil.Learner) -> Step:
     """An upper iteration in which every cost encodes."""
     solver = learner.solver.naive()
     return lambda state, batch: solver.step(learner.restarted(state, batch), batch)[0]

@@ -51,6 +51,10 @@ embedded:
          pretrain: {epochs: 2, step_size: 1e-3}, importances: {agree: 0.6, disagree: 0.4}, renormalise: true,
          moments: position, settings: {lower_steps: 3, upper_step_size: 3.0, lower_step_size: 1e-3}}
 """
+FEW_SHOT = """
+common: {threads: 1, first_steps: 2}
+embedded: {data: [], methods: [], prepared: {}, cells: {}}
+"""
 
 
 def copy(to: Path) -> Path:
@@ -64,6 +68,7 @@ def copy(to: Path) -> Path:
     shutil.copy(ROOT / ".dvc" / "config", to / ".dvc" / "config")
     (to / "pipelines/synthetic/params.yaml").write_text(SYNTHETIC)
     (to / "pipelines/denoising/params.yaml").write_text(DENOISING)
+    (to / "pipelines/few_shot/params.yaml").write_text(FEW_SHOT)
     done(to, "-m", "pipelines.stages")
     commit(to)
     return to

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
 from core.accounting import flops
@@ -22,7 +23,7 @@ from pipelines import corrupt, families, train
 from pipelines.datasets import sealed
 from pipelines.datasets.class_splits import Classes
 from pipelines.errors import UserError
-from pipelines.few_shot import data, metrics, prepare, prototypes, timing
+from pipelines.few_shot import data, metrics, prepare, probe, prototypes, timing
 from pipelines.few_shot.learning import OPTIMIZERS
 from pipelines.few_shot.run import Run
 from pipelines.records import pack
@@ -37,7 +38,7 @@ PARAMS = f"""
 common: {{threads: 1, first_steps: 2}}
 embedded:
   data: [small]
-  methods: [penalty, approxgrad, itd, protonet, maml]
+  methods: [penalty, approxgrad, itd, protonet, maml, rmd, fo-itd, aid, anil, imaml, probe]
   prepared:
     small: {{source: glyphs, way: 5, shot: 1, query: 3, meta_batch: 4, selection_tasks: 6, test_tasks: 8, seeds: [0, 1]}}
   cells:
@@ -54,8 +55,26 @@ embedded:
       protonet: {{form: prototypes, solver: single-level, preset: described, {SHARED}, settings: {{lower_step_size: 1e-2}}}}
       maml: {{form: maml, solver: itd, preset: described, {SHARED}, adapt: {{steps: 2, step_size: 0.1}},
              settings: {{lower_steps: 2, lower_step_size: 0.1, upper_step_size: 1e-2, upper_optimizer: adam}}}}
+      rmd: {{form: heads, solver: rmd, preset: released, {SHARED}, head: linear, lower_cost: sum,
+            adapt: {{optimizer: gradient-descent, steps: 5, step_size: 0.1}},
+            settings: {{lower_steps: 3, upper_step_size: 1e-2, lower_step_size: 0.1, upper_optimizer: adam}}}}
+      fo-itd: {{form: heads, solver: fo-itd, preset: described, {SHARED}, head: linear, lower_cost: sum,
+               adapt: {{optimizer: gradient-descent, steps: 5, step_size: 0.1}},
+               settings: {{lower_steps: 3, upper_step_size: 1e-2, lower_step_size: 0.1, upper_optimizer: adam}}}}
+      aid: {{form: heads, solver: aid, preset: described, {SHARED}, head: linear, lower_cost: sum,
+            adapt: {{optimizer: gradient-descent, steps: 5, step_size: 0.1}},
+            settings: {{lower_steps: 3, upper_step_size: 1e-2, lower_step_size: 0.1, solver_steps: 3, damping: 1e-2,
+                       warm_solver: false, upper_optimizer: adam}}}}
+      anil: {{form: anil, solver: itd, preset: described, {SHARED}, adapt: {{steps: 5, step_size: 0.1}},
+             settings: {{lower_steps: 3, lower_step_size: 0.1, upper_step_size: 1e-2, upper_optimizer: adam}}}}
+      imaml: {{form: imaml, solver: aid, preset: described, {SHARED}, regularisation: 2.0,
+              adapt: {{steps: 2, step_size: 0.1}},
+              settings: {{lower_steps: 2, lower_step_size: 0.1, solver_steps: 2, warm_solver: false,
+                         upper_step_size: 1e-2, upper_optimizer: adam}}}}
+      probe: {{form: probe, solver: single-level, preset: described, {SHARED},
+              adapt: {{optimizer: adam, steps: 20, step_size: 1e-2}}, settings: {{lower_step_size: 1e-2}}}}
 """
-METHODS = ("penalty", "approxgrad", "itd", "protonet", "maml")
+METHODS = ("penalty", "approxgrad", "itd", "protonet", "maml", "rmd", "fo-itd", "aid", "anil", "imaml", "probe")
 CPU = torch.device("cpu")
 
 
@@ -139,7 +158,7 @@ def test_ten_meta_batches_teach_prototypes_something() -> None:
     assert float(state.last) > max(first, 45.0)
 
 
-@pytest.mark.parametrize("method", ["penalty", "approxgrad", "itd"])
+@pytest.mark.parametrize("method", ["penalty", "approxgrad", "itd", "anil"])
 def test_cached_is_naive_after_twenty_upper_iterations(method: str) -> None:
     assert timing.apart("embedded", ["small", method], 20) <= 1e-9
 
@@ -299,6 +318,74 @@ def test_the_gradient_of_maml_by_hand(steps: int) -> None:
         torch.testing.assert_close(leaf - new, one, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_gradient_of_anil_by_hand(steps: int) -> None:
+    """One task: steps of the head alone, written out; encoder and common head get their gradients through them."""
+    before, after, batch, learner = gradient_of("anil", lower_steps=steps)
+    leaves, rebuild = flatten(before.u)
+    theta = [leaf.clone().requires_grad_() for leaf in leaves]
+    body, head = rebuild(theta)
+    known, asked = (learner.network.logits(body, images[0]) for images in (batch.support, batch.query))
+    weight, bias = head["weight"], head["bias"]
+    for _ in range(steps):
+        cost = F.cross_entropy(F.linear(known, weight, bias), batch.support_labels[0])
+        slope = torch.autograd.grad(cost, (weight, bias), create_graph=True)
+        weight, bias = weight - 0.1 * slope[0], bias - 0.1 * slope[1]
+    wanted = torch.autograd.grad(F.cross_entropy(F.linear(asked, weight, bias), batch.query_labels[0]), theta)
+    for one, leaf, new in zip(wanted, leaves, flatten(after.u)[0], strict=True):
+        torch.testing.assert_close(leaf - new, one, rtol=1e-5, atol=1e-9)
+
+
+def test_the_gradient_of_imaml_by_hand() -> None:
+    """One task: (I + H / lambda)^-1 times the query's gradient at the parameters that the steps end at; the linear system by
+    scipy's solver, products with H by plain autograd twice."""
+    lam = 2.0
+    before, after, batch, learner = gradient_of("imaml", lower_steps=3, solver_steps=60)
+    leaves, rebuild = flatten(before.u)
+    theta = torch.cat([leaf.flatten() for leaf in leaves])
+    sizes = [leaf.numel() for leaf in leaves]
+
+    def cost(flat: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        parts = [one.reshape(leaf.shape) for one, leaf in zip(flat.split(sizes), leaves, strict=True)]
+        body, head = rebuild(parts)
+        return F.cross_entropy(F.linear(learner.network.logits(body, images[0]), head["weight"], head["bias"]), labels[0])
+
+    phi = theta.clone().requires_grad_()
+    for _ in range(3):
+        near = cost(phi, batch.support, batch.support_labels) + lam / 2 * ((phi - theta) ** 2).sum()
+        phi = (phi - 0.1 * torch.autograd.grad(near, phi)[0]).detach().requires_grad_()
+    (b,) = torch.autograd.grad(cost(phi, batch.query, batch.query_labels), phi)
+    (slope,) = torch.autograd.grad(cost(phi, batch.support, batch.support_labels), phi, create_graph=True)
+
+    def product(q: np.ndarray) -> np.ndarray:
+        (found,) = torch.autograd.grad(slope, phi, torch.from_numpy(q), retain_graph=True)
+        return q + found.numpy() / lam
+
+    count = len(theta)
+    matrix = LinearOperator((count, count), matvec=product, dtype=np.float64)
+    wanted, failed = minres(matrix, b.numpy(), rtol=1e-12, maxiter=400)
+    assert failed == 0
+    found = torch.cat([(leaf - new).flatten() for leaf, new in zip(leaves, flatten(after.u)[0], strict=True)])
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max())
+
+
+def test_the_probe_is_trained_on_all_classes() -> None:
+    """The cost of one meta-batch by a loop over its images, each with its class's number among all."""
+    work = made("probe", query=1, meta_batch=2)
+    batch = timing.doubled(work.batch(0, 0))
+    state = timing.doubled(timing.started(work))
+    body, head = state.v
+    assert head["weight"].shape == (work.source.classes, 16)
+    costs = []
+    for task in range(2):
+        for images in (batch.support[task], batch.query[task]):
+            for place, x in enumerate(work.learner.network.logits(body, images)):
+                scores = F.linear(x, head["weight"], head["bias"])
+                costs.append(F.cross_entropy(scores, batch.classes[task, place]))
+    found = probe.problem(work.learner.network).lower(None, state.v, batch)
+    torch.testing.assert_close(found, torch.stack(costs).mean())
+
+
 def test_which_statistics_normalise_the_queries() -> None:
     """With those of the support images an answer does not depend on the other queries; with their own it may."""
     for statistics, same in (("support", True), ("transductive", False)):
@@ -370,3 +457,6 @@ def test_every_cell_names_what_there_is() -> None:
                 assert name in block["prepared"]
                 for method in block["methods"]:
                     assert block["cells"][name][method]["network"] in episodic.ENCODERS
+            for name, variants in block.get("experiments", {}).items():
+                assert set(variants) == set(block["cells"][name])
+                assert {block["cells"][name][variant]["data"] for variant in variants} <= set(block["prepared"])
