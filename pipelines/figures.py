@@ -2,9 +2,9 @@
 
 Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
-(denoising), those of denoising/figures.py where a profile has the experiments, table-1 (bytes and seconds against T, U
-and V), penalty-theory and other-claims (demonstrations), and a contact sheet of each few-shot set. Lines are ours, points
-with white faces are published.
+(denoising), those of denoising/figures.py where a profile has the experiments, those of few_shot/figures.py,
+table-1 (bytes and seconds against T, U and V), penalty-theory and other-claims (demonstrations), and a contact
+sheet of each few-shot set. Lines are ours, points with white faces are published.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pipelines.drawing import (
     write,
 )
 from pipelines.errors import run
+from pipelines.few_shot import figures as few_shot
 from pipelines.poisoning import figures as poisoned
 from pipelines.published import LABELS
 from pipelines.sources import REPORTS, Sources, load
@@ -266,6 +267,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "learning-curves", partial(learning_curves, inputs)
     yield "accuracies", partial(final_accuracies, inputs)
     yield from experiments.drawings(inputs)
+    yield from few_shot.drawings(inputs)
     yield from poisoned.drawings(inputs)
     yield "table-1", partial(theory.complexity, inputs)
     yield "penalty-theory", partial(theory.penalty, inputs)

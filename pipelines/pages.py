@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
     "synthetic": "Synthetic examples",
     "denoising": "Data denoising",
+    "few_shot": "Few-shot learning",
     "poisoning": "Data poisoning",
     "theory": "Theory, measured",
     "data": "The data",

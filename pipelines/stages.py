@@ -27,6 +27,7 @@ from pipelines.datasets.prepared import INDEX_FILE, folder_of
 from pipelines.datasets.sources import FEATURES, files_of, module_of
 from pipelines.denoising import cells as denoised
 from pipelines.errors import UserError, run
+from pipelines.few_shot import cells as few
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
 from pipelines.sources import THEORY
@@ -37,6 +38,7 @@ WDIR = "../../.."
 LISTS = {
     "synthetic": ("examples", "methods", "presets", "ablations", "variants"),
     "denoising": ("data", "methods", "experiments"),
+    "few_shot": ("data", "methods", "experiments"),
     "poisoning": ("data", "methods", "experiments"),
 }
 """The lists of a family's params.yaml that say which cells a profile has."""
@@ -308,6 +310,64 @@ def theory() -> dict[str, Any]:
     return stages
 
 
+def few_shot() -> dict[str, Any]:
+    """Preparation, training, evaluation, timing and gathering of the few-shot family."""
+    stages: dict[str, Any] = {}
+    family = "few_shot"
+    for profile in _profiles(family):
+        block = settings.profile_params(family, profile)
+        stages.update(preparation(family, profile))
+        stages.update(gatherers(family, profile))
+        if not block["methods"]:
+            continue
+        every = {"data": f"${{{profile}.data}}", "method": f"${{{profile}.methods}}"}
+        folder = folder_of(profile, "${item.data}", family).as_posix()
+        opened = [f"{folder}/{name}" for name in ("train.npz", "test.npz", INDEX_FILE)]
+        for method in block["methods"]:
+            modules = sorted({name for data in block["data"] for name in learned_by(block["cells"][data][method])})
+            stages[f"train_{profile}_{method}"] = trainer(
+                family, profile, ["${item.data}", method], {"data": every["data"]}, modules, opened,
+                f"{profile}.cells.${{item.data}}.{method}",
+            )  # fmt: skip
+        sealed = [f"{folder}/{name}" for name in ("test.npz", "sealed.npz", INDEX_FILE)]
+        stages[f"evaluate_{profile}"] = evaluator(family, profile, ["${item.data}", "${item.method}"], every, sealed)
+        for name, variants in denoised.experiments(block).items():
+            cells = [block["cells"][name][variant] for variant in variants]
+            (data,) = {cell["data"] for cell in cells}
+            folder = folder_of(profile, data, family).as_posix()
+            of = {"variant": f"${{{profile}.experiments.{name}}}"}
+            stages[f"train_{profile}_{name}"] = trainer(
+                family, profile, [name, "${item.variant}"], of, sorted({one for cell in cells for one in learned_by(cell)}),
+                [f"{folder}/{file}" for file in ("train.npz", "test.npz", INDEX_FILE)],
+                f"{profile}.cells.{name}.${{item.variant}}",
+            )  # fmt: skip
+            sealed = [f"{folder}/{file}" for file in ("test.npz", "sealed.npz", INDEX_FILE)]
+            stages[f"evaluate_{profile}_{name}"] = evaluator(family, profile, [name, "${item.variant}"], of, sealed)
+        if "timing" in block:
+            cells = [block["cells"][first][second] for first, second in block["timing"]["cells"]]
+            timed = sorted({
+                cell.get("data", first) for cell, (first, _) in zip(cells, block["timing"]["cells"], strict=True)
+            })  # fmt: skip
+            stages[f"time_{profile}"] = {
+                "desc": "seconds of an upper iteration, and with the encoder in every lower step",
+                "wdir": WDIR,
+                "cmd": f"python -m pipelines.few_shot.timing {profile}",
+                "deps": [
+                    *closure("pipelines.few_shot.timing", *sorted({one for cell in cells for one in learned_by(cell)})),
+                    *(f"{folder_of(profile, data, family).as_posix()}/train.npz" for data in timed),
+                ],
+                "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+                "outs": in_git(f"results/{profile}/{family}/timings.json"),
+            }
+    return stages
+
+
+def learned_by(cell: Mapping[str, Any]) -> list[str]:
+    """The modules that a few-shot cell loads by name: its form, its solver, and the solver that adapts at meta-test."""
+    solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
+    return [few.learner_of(cell.get("form", "heads"))[0], solver, "core.solvers.single_level"]
+
+
 def own_part(profile: str, part: str) -> list[str]:
     """The key of a profile's own settings for a part of the theory family, where it has any."""
     params = YAML(typ="safe", pure=True).load(Path("pipelines/theory/params.yaml"))
@@ -376,7 +436,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, fail where a file is out of date")
     given = parser.parse_args(arguments)
     files = {Path("dvc.yaml"): text(drawing(), [])}  # DVC reads the root's params.yaml by itself
-    builders = {"synthetic": synthetic, "denoising": denoising, "theory": theory}
+    builders = {"synthetic": synthetic, "denoising": denoising, "theory": theory, "few_shot": few_shot}
     builders |= {family: functools.partial(attacks.stages, family) for family in attacks.FAMILIES}
     for family in preparing.FAMILIES:
         builders.setdefault(family, functools.partial(preparations, family))

@@ -1,8 +1,8 @@
 """Gather a family's metrics: `python -m pipelines.summary <family> <profile> [--costs]`.
 
 Writes results/<profile>/<family>/summary.json (from every cell's metrics.json), or with --costs costs.json (from every
-run.json, and the timings of the denoising family where a profile takes them): what is measured of a machine stays apart
-from results.
+run.json, and the timings of a family other than synthetic, where a profile takes them): what is measured of a machine stays
+apart from results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.errors import run
 def names(family: str, profile: str) -> list[tuple[str, ...]]:
     """The cells of a family in a profile, by the lists of its params.yaml."""
     block = settings.profile_params(family, profile)
-    if "data" in block:
+    if family != "synthetic":
         return list(denoising.names(block))
     pairs = [(example, method) for example in block["examples"] for method in block["methods"]]
     pairs += [(ablation, variant) for ablation in block["ablations"] for variant in block["variants"]]

@@ -3,9 +3,9 @@
 Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
-(denoising/tables.py), Tables 5 and 6 (poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py),
-data (datasheet.py), claims, and results, the table of the README (headline.py). The rules behind a verdict stand in
-comparison.py and claims.py.
+(denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
+(poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims, and results,
+the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pipelines import accuracies, claimed, comparison, datasheet, distances, hea
 from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
+from pipelines.few_shot import tables as few_shot
 from pipelines.layout import Table, number, plus_minus, printed
 from pipelines.poisoning import tables as poisoned
 from pipelines.published import LABELS, Value
@@ -108,7 +109,7 @@ DRAWN = (
 
 def drawn(inputs: Sources) -> list[str]:
     """The names of all tables of a profile."""
-    return [*DRAWN, *experiments.drawn(inputs), *poisoned.drawn(inputs)]
+    return [*DRAWN, *experiments.drawn(inputs), *few_shot.drawn(inputs), *poisoned.drawn(inputs)]
 
 
 def draw(inputs: Sources, name: str) -> Table:
@@ -126,6 +127,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
         **experiments.DRAWN,
+        **few_shot.DRAWN,
         **poisoned.DRAWN,
     }
     return drawing[name](inputs)

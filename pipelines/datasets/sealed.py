@@ -20,7 +20,7 @@ from pipelines.datasets.prepared import SEALED_FILE, read_any
 OPENED_BY = frozenset({"pipelines.evaluate"})
 """The stages in whose process the labels may be opened. A further one must need test labels for what it computes."""
 
-IMPORTED_BY = frozenset({"pipelines.denoising.metrics", "pipelines.poisoning.metrics"})
+IMPORTED_BY = frozenset(f"pipelines.{family}.metrics" for family in ("denoising", "few_shot", "poisoning"))
 """The modules that may import this one; evaluation loads them."""
 
 

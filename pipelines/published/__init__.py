@@ -160,6 +160,12 @@ def accuracy_curve(split: str, method: str) -> Curve:
     return Curve(tuple(figure["x_wall_clock_s"]), tuple(figure[split][LABELS.get(method, method)]))
 
 
+def few_shot_curve(split: str, method: str) -> Curve:
+    """Figure 4(b): accuracy in percent on the split (meta-train, meta-test) of mini-ImageNet against seconds."""
+    figure = _curves()["fig4b"]
+    return Curve(tuple(figure["x_wall_clock_s"]), tuple(figure[split][LABELS.get(method, method)]))
+
+
 def _panel(figure: str, **keys: Any) -> Curve:
     block = _curves()[figure]
     for panel in block["panels"]:

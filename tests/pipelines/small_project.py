@@ -75,6 +75,10 @@ embedded:
         settings: {lower_steps: 2, upper_step_size: 0.1, lower_step_size: 1e-2}
     digits-targeted: *cells
 """
+FEW_SHOT = """
+common: {threads: 1, first_steps: 2}
+embedded: {data: [], methods: [], prepared: {}, cells: {}}
+"""
 
 
 def copy(to: Path) -> Path:
@@ -89,6 +93,7 @@ def copy(to: Path) -> Path:
     (to / "pipelines/synthetic/params.yaml").write_text(SYNTHETIC)
     (to / "pipelines/denoising/params.yaml").write_text(DENOISING)
     (to / "pipelines/poisoning/params.yaml").write_text(POISONING)
+    (to / "pipelines/few_shot/params.yaml").write_text(FEW_SHOT)
     done(to, "-m", "pipelines.stages")
     commit(to)
     return to

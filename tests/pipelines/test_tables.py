@@ -37,6 +37,7 @@ def test_all_tables_twice(place: Path) -> None:
     experiments = {"quirks", "tuned", "longer", "profile", "controls"}
     experiments |= {"cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
+    experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}
     assert set(first) == {f"{name}.{kind}" for name in {*tables.DRAWN, *experiments} for kind in ("md", "csv")}
     tables.main(["cpu"])
     assert first == {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -1,0 +1,110 @@
+"""Tables, figures and sentences of few-shot learning, from made-up results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_up
+import numpy as np
+import pytest
+
+from pipelines import drawing, published, sources
+from pipelines.few_shot import figures, tables, told
+from pipelines.sources import Sources
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
+    made_up.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made_up.write_results(tmp_path, "cpu")
+    return sources.load("cpu")
+
+
+def test_table_4_has_the_published_cells_beside_ours(inputs: Sources) -> None:
+    table = tables.table_4(inputs)
+    rows = table.numbers.set_index(["data", "method"])
+    omniglot = rows.loc["omniglot-5way-1shot"]
+    assert omniglot.loc["Penalty", "paper mean"] == 97.83
+    assert omniglot.loc["Penalty", "selected half width over tasks"] == 0.25
+    assert np.isnan(omniglot.loc["SNAIL", "last mean"]) and omniglot.loc["SNAIL", "paper mean"] == 99.1
+    assert omniglot.loc["SNAIL", "verdict"] == "published only"
+    assert omniglot.loc["ITD-BiO", "verdict"] == "not in the paper"
+    # a cut budget never agrees with an absolute number
+    assert omniglot.loc["Penalty", "verdict"] == "not comparable"
+    assert rows.loc[("omniglot-20way-1shot", "Penalty"), "paper mean"] == 94.06
+    assert rows.loc[("mini-imagenet-lite-5way-5shot", "Penalty"), "paper mean"] == published.value(
+        "fewshot-mini-5w5s-penalty"
+    ).mean
+    assert any("mini-imagenet-lite, which the paper does not use" in note for note in table.notes)
+    assert "few_shot/summary.json" in table.drawn_from
+
+
+def test_a_full_budget_is_comparable() -> None:
+    prepared = {"source": "omniglot", "way": 5, "shot": 1, "query": 15, "meta_batch": 30}
+    assert tables.cuts_of(prepared, {"iterations": 5000}) == []
+    cut = tables.cuts_of(prepared, {"iterations": 400, "query": 5, "meta_batch": 8})
+    assert [(one.have, one.full) for one in cut] == [(400, 5000), (5, 15), (8, 30)]
+
+
+def test_experiments_have_a_row_each(inputs: Sources) -> None:
+    rows = tables.further(inputs).numbers.set_index(["experiment", "variant"])
+    plan = inputs.params["few_shot"]["experiments"]
+    assert len(rows) == sum(map(len, plan.values()))
+    assert rows.loc[("meta-learners", "iMAML"), "paper mean"] == published.value("fewshot-omni-5w5s-imaml").mean
+    assert rows.loc[("lower-steps", "penalty-10"), "seconds of an iteration"] == 0.5
+
+
+def test_figure_5b_has_ours_and_the_published(inputs: Sources) -> None:
+    with drawing.style():
+        figure = figures.figure_5b(inputs)
+    paper = {tuple(line.get_ydata()) for line in figure.axes[1].get_lines()}
+    assert paper == {
+        tuple(published.value(f"fig5b-acc-T{t}-{method}").mean for t in (1, 10, 20)) for method in ("penalty", "approxgrad")
+    }
+
+
+def test_what_encoding_once_saves(inputs: Sources) -> None:
+    found = tables.speed(inputs).numbers
+    rows = found[found["data"] == "omniglot-5way-1shot"].set_index("method")
+    assert rows.loc["Penalty", "gain"] == 5.0 and rows.loc["Penalty", "largest difference"] == 3e-12
+    assert np.isnan(rows.loc["MAML", "gain"])
+
+
+def test_curves_are_ours_and_the_nearest_neighbour_is_there(inputs: Sources) -> None:
+    with drawing.style():
+        figure = figures.curves(inputs)
+        calls = figures.against_calls(inputs)
+    data = inputs.params["few_shot"]["data"]
+    assert len(figure.axes) == 2 * len(data)
+    ours = figure.axes[0].get_lines()[0]
+    first = figures.methods_of(inputs)[0]
+    wanted = inputs.cell("few_shot", data[0], first)["curves"]["selection accuracy"]["mean"]
+    np.testing.assert_allclose(np.asarray(ours.get_ydata(), dtype=float), wanted)
+    assert list(calls.axes[0].get_lines()[0].get_xdata()) == [0, 150, 300]
+
+
+def test_figure_4b_has_both_clocks(inputs: Sources) -> None:
+    with drawing.style():
+        figure = figures.figure_4b(inputs)
+    ours, paper = figure.axes
+    assert list(ours.get_lines()[0].get_xdata()) == [0, 20, 40]
+    theirs = {tuple(line.get_ydata()) for line in paper.get_lines()}
+    assert tuple(published.few_shot_curve("meta-test", "penalty").mean) in theirs and len(theirs) == 4
+
+
+def test_wrong_answers_are_framed_in_red(inputs: Sources) -> None:
+    (name, data), *_ = figures.tasks_shown(inputs).items()
+    assert name == f"task-{data}"
+    with drawing.style():
+        figure = figures.sample(inputs, data)
+    colours = [axes.spines["left"].get_edgecolor()[:3] for axes in figure.axes]
+    red = tuple(int("ca3a2f"[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    assert sum(np.allclose(colour, red) for colour in colours) == 5
+
+
+def test_sentences(inputs: Sources) -> None:
+    said = told.results(inputs)
+    assert "One trial of a method says nothing" in said and "± 0.2" in said
+    for data in inputs.params["few_shot"]["data"]:
+        assert f"*{data}*" in said
