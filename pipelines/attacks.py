@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import settings
+from pipelines import settings, summary
 from pipelines.closure import closure
 from pipelines.denoising.cells import experiments, table
 from pipelines.settings import PROFILES, Cell
@@ -70,7 +70,7 @@ def stages(family: str) -> dict[str, Any]:
                 made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
                     family, profile, parts, matrix, opened(family, profile, data)
                 )
-        if "timing" in block:
+        if summary.is_timed(family, profile):
             timed = [cells[first][second] for first, second in block["timing"]["cells"]]
             names = [one.get("data", parts[0]) for one, parts in zip(timed, block["timing"]["cells"], strict=True)]
             modules = sorted({module for one in timed for module in modules_of(one)})

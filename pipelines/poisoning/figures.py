@@ -154,6 +154,8 @@ def under_way(inputs: Sources) -> Figure:
 
 def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """(file name, what draws it) of the figures that the profile has."""
+    if not inputs.params[FAMILY]["methods"]:
+        return
     yield "poisoning", partial(by_points, inputs)
     yield "poisoning-under-way", partial(under_way, inputs)
     if has(inputs, "lower-steps"):

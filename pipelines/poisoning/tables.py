@@ -246,4 +246,6 @@ NEEDED = {
 
 def drawn(inputs: Sources) -> list[str]:
     """The names of the tables that a profile has."""
+    if not inputs.params[FAMILY]["methods"]:
+        return []
     return [name for name in DRAWN if name not in NEEDED or has(inputs, NEEDED[name])]
