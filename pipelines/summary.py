@@ -26,8 +26,8 @@ def names(family: str, profile: str) -> list[tuple[str, ...]]:
 
 
 def is_timed(family: str, profile: str) -> bool:
-    """Whether costs.json holds timings: the synthetic family's are drawn from their own file; where no cell is listed, nothing
-    is timed."""
+    """Whether costs.json holds timings: the synthetic family's are drawn from their own file, and where no cell is listed,
+    nothing is timed."""
     return family != "synthetic" and "timing" in settings.profile_params(family, profile) and bool(names(family, profile))
 
 
