@@ -7,6 +7,7 @@ may be meant.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from core.problem import Bilevel
 from core.trees import Tree, leaves, tree_map
-from core.validate import NO_SECOND_DERIVATIVE, WrittenOverError, copied, place
+from core.validate import NO_SECOND_DERIVATIVE, WrittenOverError, copied, is_plain, place
 
 
 def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) -> None:
@@ -25,8 +26,9 @@ def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) ->
 
     Args: second: whether second derivatives of g are taken too.
     Raises: ValueError where g has no graph in v, or where second derivatives are taken and its gradient has none.
+    Warns: RuntimeWarning where they are taken, u does not move that gradient, and there is no h that it could move.
     """
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if not is_plain():
         return
     if second in problem.asked or True in problem.asked:
         return
@@ -45,7 +47,11 @@ def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) ->
     if second and any(node.name().endswith("::Error") for node in _graph(seeded)):
         raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: one of its functions is marked once_differentiable")
     if second and problem.equality is None and not _reaches(gradients, leaves(u)):
-        raise ValueError(f"the gradient of g in v does not depend on u (a detached u?): no lower level to choose {at}")
+        warnings.warn(
+            f"the gradient of g in v does not depend on u (a detached u?): df/du is grad_u f alone {at}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     problem.asked.add(second)
 
 
@@ -54,7 +60,7 @@ def check_upper(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> None:
 
     Raises: ValueError where f is no scalar, or writes over an argument.
     """
-    if "f" in problem.asked or torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if "f" in problem.asked or not is_plain():
         return
     with torch.no_grad():
         _of_copies("f", problem.upper, u, v, batch)

@@ -24,7 +24,7 @@ from torch.func import grad, vjp, vmap
 from core.graph import check_graph, check_upper
 from core.problem import Bilevel
 from core.trees import Tree, add_scaled, detach, leaves, scaled, tree_map
-from core.validate import NO_SECOND_DERIVATIVE, explained, reason
+from core.validate import NO_SECOND_DERIVATIVE, explained, reason, without_graph
 
 KINDS = ("gradients_f", "gradients_g", "hessian_products", "cross_products", "jacobian_products_h")
 _open: list[Counter[str]] = []
@@ -89,7 +89,7 @@ def _explained(
             check_upper(problem, u, v, batch)
         if lower:
             check_graph(problem, u, v, batch, second)
-        with torch.no_grad():  # else the graph of what a cost closes over, a network's parameters say, would stay
+        with without_graph():
             return call()
 
     if torch.compiler.is_compiling():

@@ -24,6 +24,7 @@ from torch.func import vmap
 from core.loops import laid_out
 from core.solvers.base import Solver
 from core.trees import Tree, flatten, tree_map
+from core.validate import without_graph
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -56,7 +57,11 @@ def batched(solver: Solver, batch_axis: int | None = -1) -> Step:
         if not alone and not torch.compiler.is_compiling():
             solver.step(row(state, 0), batch if batch_axis is None else row(batch, 0))
             alone.append(True)
-        stepped: tuple[Any, Any] = together(state, batch)
+        if torch.compiler.is_compiling():
+            stepped: tuple[Any, Any] = together(state, batch)
+            return stepped
+        with without_graph():
+            stepped = together(state, batch)
         return stepped
 
     return step

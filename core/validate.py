@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, SupportsFloat
 
 import torch
@@ -57,6 +58,17 @@ def check_start(u: Tree, v: Tree) -> None:
         devices[name] = {leaf.device for leaf in found}
     if devices["u"] != devices["v"]:
         raise ValueError(f"u is on {_listed(devices['u'])}, v on {_listed(devices['v'])}: move one of them")
+
+
+def is_plain() -> bool:
+    """Whether torch computes step by step here: not in a program being compiled, nor under `torch.func` transforms."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def without_graph() -> Any:
+    """The context in which what a cost closes over, a network's parameters say, leaves no graph in the results; under
+    `torch.func` transforms none, since these differentiate through it."""
+    return torch.no_grad() if is_plain() else nullcontext()
 
 
 def can_be_looked_at(tensor: Tensor) -> bool:
