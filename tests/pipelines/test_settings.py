@@ -184,6 +184,34 @@ def test_methods_may_stand_behind_the_name_of_the_search(monkeypatch: pytest.Mon
     assert asked == [("tuned", "bome")] * 2
 
 
+def test_a_recorded_point_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --keep a widened grid trains its new points alone; without it, all."""
+    plan = {"space": {"lower_step_size": [1.0, 2.0]}, "tied": {}}
+    trained: list[float] = []
+
+    def train(cell: settings.Cell, *_: Any, **__: Any) -> dict[str, Any]:
+        trained.append(cell.settings["settings"]["lower_step_size"])
+        curve = {"selection accuracy": [0.0, 10 * trained[-1]]}
+        return {"trials": [{"status": "finished", "curve": curve}]}
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines/denoising/search").mkdir(parents=True)
+    monkeypatch.setattr(search, "train", train)
+    monkeypatch.setattr(search, "plan_of", lambda *_: plan)
+    monkeypatch.setattr(settings, "profile_params", lambda *_: {"methods": ["penalty"]})
+    cell = settings.Cell("denoising", "cpu", ("tuning", "penalty"), {"settings": {"lower_step_size": 0.0}}, {})
+    monkeypatch.setattr(search, "cell_of", lambda *_: cell)
+    search.main(["denoising", "cpu"])
+    plan["space"]["lower_step_size"] = [2.0, 3.0, 1.0]
+    search.main(["denoising", "cpu", "--keep"])
+    assert sorted(trained) == [1.0, 2.0, 3.0]
+    found = json.loads(search.place("denoising", "cpu").read_text())["methods"]["penalty"]
+    assert [tuple(row.values()) for row in found["tried"]] == [(2.0, 20.0), (3.0, 30.0), (1.0, 10.0)]
+    assert found["chosen"] == {"lower_step_size": 3.0}
+    search.main(["denoising", "cpu"])
+    assert sorted(trained[3:]) == [1.0, 2.0, 3.0]
+
+
 def test_a_random_search() -> None:
     plan = {"draws": 60, "seed": 0, "space": {"a": {"low": 1e-4, "high": 1.0}, "b": {"low": 2.0, "high": 3.0}}}
     found = search.searched(plan, lambda point: -point["a"])
