@@ -1,7 +1,8 @@
 """Whether g depends on v by operations that torch can differentiate: asked of the graph that plain autograd makes of it.
 
 `torch.func` takes what has no graph (a detached v, `torch.no_grad`, an argmax, a function marked once_differentiable) for a
-constant, and every product with it is a silent zero. A stop-gradient in a part of g is left alone: it may be meant.
+constant, and every product with it is a silent zero; a detached u likewise. A stop-gradient in a part of g is left alone: it
+may be meant.
 """
 
 from __future__ import annotations
@@ -35,15 +36,19 @@ def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) ->
         value = problem.lower(_copied(u), _copied(v), batch)
         if not isinstance(value, Tensor) or value.dim():
             raise ValueError("g must return a scalar tensor")  # `core.validate.reason` says it with what it returned
-        gradients = _gradients(value, leaves(v))
+        gradients = _gradients(value, leaves(v), torch.ones_like(value))
+        # a function marked once_differentiable says so in the graph only where what comes down to it has a graph itself
+        seeded = _gradients(value, leaves(v), torch.ones_like(value).requires_grad_()) if second else []
     at = place(u, v, batch)
     linear = not any(one.requires_grad for one in gradients)
     if linear and not _some(gradients):
         raise ValueError(f"g does not depend on v (a detached v, no_grad, an argmax or a rounding?) {at}")
     if second and linear:
         raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: its gradient in v is a constant to torch")
-    if second and any(node.name().endswith("::Error") for node in _graph(gradients)):
+    if second and any(node.name().endswith("::Error") for node in _graph(seeded)):
         raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: one of its functions is marked once_differentiable")
+    if second and problem.equality is None and not _reaches(gradients, leaves(u)):
+        raise ValueError(f"the gradient of g in v does not depend on u (a detached u?): no lower level to choose {at}")
     problem.asked.add(second)
 
 
@@ -55,17 +60,23 @@ def _of_its_own(leaf: Tensor) -> Tensor:
     return leaf.detach().clone().requires_grad_()
 
 
-def _gradients(value: Tensor, of: list[Tensor]) -> list[Tensor]:
-    """The gradients of a value that there are, with their graph."""
+def _gradients(value: Tensor, of: list[Tensor], seed: Tensor) -> list[Tensor]:
+    """The gradients of a value that there are, times a seed, with their graph."""
     if not value.requires_grad:
         return []
-    found: tuple[Tensor | None, ...] = torch.autograd.grad(value, of, create_graph=True, allow_unused=True)
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(value, of, seed, create_graph=True, allow_unused=True)
     return [one for one in found if one is not None]
 
 
 def _some(gradients: Iterable[Tensor]) -> bool:
     """Whether any entry is not zero; on the meta device, where there are none, it is taken to be so."""
     return any(one.is_meta or bool(one.detach().any()) for one in gradients)
+
+
+def _reaches(outputs: Iterable[Tensor], inputs: list[Tensor]) -> bool:
+    """Whether any output was made of any input."""
+    sources = {id(leaf) for leaf in inputs}
+    return any(id(getattr(node, "variable", None)) in sources for node in _graph(outputs))
 
 
 def _graph(outputs: Iterable[Tensor]) -> Iterator[Any]:

@@ -114,7 +114,7 @@ def _looped(step: Step, iterations: Tensor, state: Any, batch: Any) -> tuple[Ten
 
     def body(done: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
         new = flatten(step(rebuild(leaves), batch)[0])[0]
-        return (done + 1, *(laid_out(b, [a]) for a, b in zip(leaves, new, strict=True)))
+        return (done + 1, *(laid_out(leaf, [*leaves, *new[:index]]) for index, leaf in enumerate(new)))
 
     start = (torch.zeros((), dtype=torch.int64), *(leaf.contiguous() for leaf in flat))
     ended: tuple[Tensor, ...] = while_loop(unfinished, body, start)  # type: ignore[no-untyped-call]

@@ -48,8 +48,8 @@ def in_git(*paths: str) -> list[Any]:
 
 
 def solver_of(family: str, profile: str, data: str, method: str) -> str:
-    """The module of the solver that a cell runs."""
-    name: str = settings.profile_params(family, profile)["cells"][data][method]["solver"]
+    """The module of the solver that a cell runs; raises UserError for a cell that is listed and not described."""
+    name: str = settings.cell(family, profile, data, method).settings["solver"]
     return f"core.solvers.{name.replace('-', '_')}"
 
 
@@ -117,7 +117,7 @@ def synthetic() -> dict[str, Any]:
         over = {"example": f"${{{profile}.examples}}", "preset": f"${{{profile}.presets}}"}
         for method in block["methods"]:
             parts = ["${item.example}", method, "${item.preset}"]
-            solver = solver_of(family, profile, block["examples"][0], method)
+            solver, *_ = [solver_of(family, profile, example, method) for example in block["examples"]]
             key = f"{profile}.cells.${{item.example}}.{method}"
             stages[f"train_{profile}_{method}"] = trainer(family, profile, parts, over, [solver], [], key)
         ablations = {"variant": f"${{{profile}.variants}}", "preset": f"${{{profile}.presets}}"}

@@ -14,7 +14,7 @@ from typing import Any
 
 from core.problem import Bilevel
 from core.trees import Tree
-from core.validate import check_start
+from core.validate import check_settings, check_start
 
 
 def names() -> list[str]:
@@ -29,7 +29,8 @@ def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, meth
         v: the (approximate) lower solution; for "reverse" the point where the unrolled lower steps start.
         method: one of `names()`. settings: those of the method, see its function.
 
-    Raises: ValueError for an unknown method or setting, and where u or v is no finite tensor of floating point.
+    Raises: ValueError for an unknown method or setting, one that is missing or negative, and where u or v is no finite
+        tensor of floating point.
     Source: Mehra & Hamm (2021), Sections 2.1 and 2.2.
     """
     check_start(u, v)
@@ -37,10 +38,11 @@ def hypergradient(problem: Bilevel, u: Tree, v: Tree, batch: Any = None, *, meth
         dashed = file.replace("_", "-")
         if (method == dashed or method.startswith(f"{dashed}-")) and method in _methods(file):
             estimator = _methods(file)[method]
-            known = list(inspect.signature(estimator).parameters)[4:]
-            unknown = sorted(set(settings) - set(known))
-            if unknown:
-                raise ValueError(f"hypergradient {method} has no setting {', '.join(unknown)}; it has: {', '.join(known)}")
+            own = dict(list(inspect.signature(estimator).parameters.items())[4:])
+            check_settings(f"hypergradient {method}", own, settings)
+            missing = [name for name, one in own.items() if one.default is one.empty and name not in settings]
+            if missing:
+                raise ValueError(f"hypergradient {method} needs {', '.join(missing)}")
             return estimator(problem, u, v, batch, **settings)
     raise ValueError(f"no hypergradient {method!r}; there are: {', '.join(names())}")
 

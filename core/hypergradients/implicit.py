@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+from core.linear import Matvec
 from core.linear.adam import adam
-from core.linear.cg import conjugate_gradients
+from core.linear.cg import conjugate_gradients, inconsistent
 from core.linear.fixed_point import fixed_point
 from core.linear.gd import gradient_descent
 from core.linear.neumann import neumann
 from core.problem import Bilevel
 from core.products import linearize, upper_gradients
 from core.trees import Tree, add_scaled, subtract, zeros_like
+from core.validate import can_be_looked_at, place
 
 
 def _implicit(problem: Bilevel, u: Tree, v: Tree, batch: Any, damping: float, solve: Callable[..., Tree]) -> Tree:
@@ -28,9 +31,23 @@ def implicit_cg(
     """df/du with `steps` of conjugate gradients from zero; a tree like u.
 
     One gradient of f and of g, `steps` Hessian products, one cross product.
+    Warns: RuntimeWarning where the system has no solution (a singular H_vv, and grad_v f not in its range); not in a
+        compiled program, nor under `torch.func` transforms.
     Source: Mehra & Hamm (2021), Section 2.1; Pedregosa (2016).
     """
-    return _implicit(problem, u, v, batch, damping, lambda a, b: conjugate_gradients(a, b, steps=steps)[0])
+
+    def solve(a: Matvec, b: Tree) -> Tree:
+        q, info = conjugate_gradients(a, b, steps=steps)
+        if can_be_looked_at(info.residual) and bool(inconsistent(info, b, steps=steps)):
+            warnings.warn(
+                f"implicit-cg: (H_vv + sigma I) q = grad_v f has no solution {place(u, v, batch)}, a residual of"
+                f" {float(info.residual) ** 0.5:.2g} is left: H_vv is singular, give a damping",
+                RuntimeWarning,
+                stacklevel=5,  # who called `hypergradient`
+            )
+        return q
+
+    return _implicit(problem, u, v, batch, damping, solve)
 
 
 def implicit_adam(

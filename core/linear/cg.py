@@ -17,12 +17,12 @@ def conjugate_gradients(
 
     `steps` products whatever happens: once the residual is within `tolerance` (times |b|, at least 16 units of
     rounding), or the direction has no curvature, everything is frozen by a mask, since on a singular A the recurrence
-    converges and then departs. Where b is not in the range of A, no solution exists: add damping.
+    converges and then departs. Where b is not in the range of A, no solution exists (see `inconsistent`): add damping.
 
     Args: limit: how many of the steps count (a scalar tensor), or () for all.
     """
     limits = torch.finfo(squared_norm(b).dtype)
-    floor = limits.tiny + max(tolerance, 16 * limits.eps) ** 2 * squared_norm(b)
+    floor = _floor(b, tolerance)
 
     def update(carry: tuple[Tree, Tree, Tree, Tensor, Tensor, Tensor]) -> tuple[Tree, Tree, Tree, Tensor, Tensor, Tensor]:
         q, r, p, rho, taken, largest = carry
@@ -44,3 +44,15 @@ def conjugate_gradients(
     taken = torch.zeros_like(rho, dtype=torch.int64)
     q, _, _, rho, taken, _ = repeat(update, (zeros_like(b), b, b, rho, taken, torch.zeros_like(rho)), steps, limit)
     return q, Info(rho, taken)
+
+
+def inconsistent(info: Info, b: Tree, *, steps: int, tolerance: float = 0.0) -> Tensor:
+    """Whether the solver stopped before its steps were through at a residual above its tolerance: no direction that was left
+    had curvature, so b is not in the range of A. A scalar boolean tensor."""
+    return (info.steps < steps) & (info.residual > _floor(b, tolerance))
+
+
+def _floor(b: Tree, tolerance: float) -> Tensor:
+    """The squared residual at which a system is taken for solved."""
+    limits = torch.finfo(squared_norm(b).dtype)
+    return limits.tiny + max(tolerance, 16 * limits.eps) ** 2 * squared_norm(b)

@@ -19,9 +19,9 @@ from typing import Any
 
 from core.problem import Bilevel
 from core.solvers.base import Solver
+from core.validate import check_settings
 
 GROUP = "penalty_bilevel.solvers"
-_NOT_NEGATIVE = ("step_size", "damping")
 _NOT_SOLVERS = ("base", "template")
 
 
@@ -38,7 +38,7 @@ def make(name: str, problem: Bilevel, *, preset: str = "described", **settings: 
         settings: hyper-parameters that replace the preset's.
 
     Raises: ValueError for a name, preset or setting that does not exist (the message lists those that do), for a negative
-        step size or damping, and for a problem with an equality constraint that the solver would leave out.
+        number where none can be, and for a problem with an equality constraint that the solver would leave out.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
@@ -49,12 +49,7 @@ def make(name: str, problem: Bilevel, *, preset: str = "described", **settings: 
     if preset not in module.PRESETS:
         raise ValueError(f"solver {name} has no preset {preset!r}; it has: {', '.join(module.PRESETS)}")
     known = {field.name for field in dataclasses.fields(module.SOLVER)} - {"problem"}
-    unknown = sorted(set(settings) - known)
-    if unknown:
-        raise ValueError(f"solver {name} has no setting {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
-    for setting, value in settings.items():
-        if setting.endswith(_NOT_NEGATIVE) and isinstance(value, int | float) and not value >= 0:
-            raise ValueError(f"{setting} of solver {name} is not negative, it is {value}")
+    check_settings(f"solver {name}", known, settings)
     if problem.equality is not None and not getattr(module, "EQUALITY", False):
         raise ValueError(f"solver {name} has no rule for the equality constraint h of the problem; penalty has one")
     solver: Solver = module.SOLVER(problem=problem, **{**module.PRESETS[preset], **settings})

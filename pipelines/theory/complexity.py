@@ -41,7 +41,7 @@ def problem(upper: int, lower: int) -> tuple[Bilevel, Tensor, Tensor]:
     place = torch.arange(lower) % upper
 
     def g(u: Tensor, v: Tensor, batch: None) -> Tensor:
-        gap = v - u[place]
+        gap = v - u[place.to(u.device)]
         return (torch.log(torch.cosh(gap)) + 0.5 * v * v).sum()
 
     u = torch.full((upper,), 0.5, dtype=torch.float64)

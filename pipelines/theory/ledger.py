@@ -34,6 +34,8 @@ from pipelines.theory.settings import load
 EXACT, ORDER, BIAS, OTHER = "exact", "order as derived", "bias as derived", "DIFFERS"
 SAME = "as torch's Adam"
 """Of a method that has no law: step by step it is what another implementation gives."""
+NO_REST = "NO REST FOUND"
+"""Of a solver: Newton's method ends nowhere near its start, or its step does not stay there; a failure like `OTHER`."""
 OUTSIDE = "does not apply"
 """A problem of another form than the solver's, or one on which its theory says nothing."""
 ROUNDING = 1e-8
@@ -132,15 +134,18 @@ def solver_row(p: Analytic, entry: Entry) -> dict[str, Any]:
         return row_of(entry.name, verdict, steps=ADAM_ROUNDS, error=p.relative_error(found))
     unit = entry.unit or entry.held
     weight = 1.0 if unit is None else WEIGHT * unit(p)
-    rest = rest_of(p, entry, weight)
+    try:
+        rest = rest_of(p, entry, weight)
+        doubled = rest_of(p, entry, 2 * weight) if entry.unit is not None else rest
+    except ArithmeticError:
+        return row_of(entry.name, NO_REST)
     factor = entry.factor(p, weight, rest.v)
     row = row_of(entry.name, error=p.relative_error(rest.direction))
     row |= {"rate": rate(rest.factor), "derived rate": rate(factor)}
     right = rest.factor < 1 and near(rate(rest.factor), rate(factor))
     gap = relative(p, rest.direction, wanted)
     if entry.unit is not None:
-        doubled = relative(p, rest_of(p, entry, 2 * weight).direction, wanted)
-        row["exponent"] = math.log2(doubled / gap)
+        row["exponent"] = math.log2(relative(p, doubled.direction, wanted) / gap)
         right = right and near(row["exponent"], -1.0)
     else:
         right = right and gap < ROUNDING
@@ -150,10 +155,11 @@ def solver_row(p: Analytic, entry: Entry) -> dict[str, Any]:
 
 
 def worst(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of the rows of one method on several draws of a problem: one that differs, else that of the largest error, with the
+    """Of the rows of one method on several draws of a problem: one that fails, else that of the largest error, with the
     number of those to which its theory applies."""
     there = [row for row in rows if row["verdict"] != OUTSIDE]
-    found = max(there, key=lambda row: (row["verdict"] == OTHER, row["error"]), default=rows[0])
+    bad = (OTHER, NO_REST)
+    found = max(there, key=lambda row: (row["verdict"] in bad, row["error"] or 0.0), default=rows[0])
     return {**found, "seeds": len(there)}
 
 

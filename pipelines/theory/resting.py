@@ -39,7 +39,8 @@ def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str], *, traced:
         kept: the fields of its state that go on from one iteration to the next, vectors like v.
         traced: F' by differentiating the step, which must detach nothing; else by central differences.
 
-    Raises: ArithmeticError where Newton's method finds no rest, or the solver does not stay there.
+    Raises: ArithmeticError where Newton's method finds no rest (a singular system and NaN included), or the solver does not
+        stay there.
     """
     begun = solver.init(p.u, v)
 
@@ -54,7 +55,9 @@ def at_rest(solver: Any, p: Analytic, v: Tensor, kept: Sequence[str], *, traced:
     x = torch.cat([getattr(begun, name) for name in kept])
     gap, matrix = once(x) - x, derivative(x)
     for _ in range(40):
-        step = torch.linalg.solve(torch.eye(len(x), dtype=x.dtype) - matrix, gap)
+        step, singular = torch.linalg.solve_ex(torch.eye(len(x), dtype=x.dtype) - matrix, gap)
+        if bool(singular) or not bool(torch.isfinite(step).all()):
+            raise ArithmeticError(f"{p.name}: {type(solver).__name__} has no rest near its start")
         new = x + step
         after = once(new) - new
         close = float(step.norm()) <= NEAR * (1 + float(x.norm()))

@@ -84,8 +84,9 @@ def ledger(inputs: Sources) -> Table:
         " problem the worst. Exact: below 1e-8. Order as derived: of an estimator, the vector after n steps is the one that"
         " theory gives for n, to 1e-8; of a solver, its error falls as 1 / weight, the exponent within 10%. Bias as derived:"
         " the vector is the wrong one that theory gives, to 1e-8. As torch's Adam: there is no law, but the vector is what"
-        " as many steps of torch.optim's Adam give. Differs: any of it fails. Does not apply: the solver's problem"
-        " has another form, or, for BOME, the barrier is not met and its weight grows without bound.",
+        " as many steps of torch.optim's Adam give. Differs: any of it fails. No rest found: a solver that stays nowhere."
+        " Does not apply: the solver's problem has another form, or, for BOME, the barrier is not met and its weight grows"
+        " without bound.",
         "A solver's entry is where it comes to rest with u held, however many iterations that would take: the rest is found"
         " by Newton's method on its own step. The rate at which it comes there, and that of an estimator's steps along the"
         " slowest mode, are in the table's csv (-ln of the factor of a step or an iteration) beside the derived ones, and an"

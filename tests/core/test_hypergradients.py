@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -43,8 +44,30 @@ def test_exact_refuses_a_singular_hessian() -> None:
     u, v = points()
     diagonal = torch.tensor([0.0, 1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
     problem = Bilevel(QUADRATIC.upper, lambda u, v, batch: 0.5 * v @ (diagonal * v) + v[0] * u[0])
-    with pytest.raises(torch.linalg.LinAlgError):
+    with pytest.raises(torch.linalg.LinAlgError, match=r"^g has a singular second derivative in v with u \[3\], v \[5\]"):
         hypergradient(problem, u, v, method="exact")
+
+
+def test_cg_tells_a_system_without_a_solution() -> None:
+    """H_vv = diag(0, 1, 1, 2, 2): told where grad_v f has a part along the first axis, and only there."""
+    u, v = points()
+    diagonal = torch.tensor([0.0, 1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
+
+    def problem(b: torch.Tensor) -> Bilevel:
+        return Bilevel(lambda u, v, batch: b @ v + u.sum(), lambda u, v, batch: 0.5 * v @ (diagonal * v) + v[1] * u[0])
+
+    words = r"^implicit-cg: .* has no solution with u \[3\], v \[5\], batch None, a residual of \S+ is left: .* a damping"
+    with pytest.warns(RuntimeWarning, match=words):
+        hypergradient(problem(torch.ones(V, dtype=torch.float64)), u, v, method="implicit-cg")
+    inside = problem((diagonal > 0).to(torch.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = hypergradient(inside, u, v, method="implicit-cg")
+        axes = torch.eye(V, dtype=torch.float64)
+        rows = torch.func.vmap(lambda b: hypergradient(problem(b), u, v, method="implicit-cg"))(axes)
+    # q = (0, 1, 1, 1/2, 1/2), H_uv q = (1, 0, 0)
+    assert_near(found, torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64), 1e-12)
+    assert_near(rows[:, 0], 1 - torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64), 1e-12)
 
 
 # reverse

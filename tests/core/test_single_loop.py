@@ -64,8 +64,9 @@ def test_soba_ends_at_the_solution() -> None:
     assert_near(state.q, torch.linalg.solve(QUADRATIC.H, QUADRATIC.upper_gradient_v(u, v)), 1e-9)
 
 
-def test_soba_on_example_1() -> None:
-    solver = solvers.make("soba", example_1(), upper_step_size=0.1, lower_step_size=0.3, solver_step_size=0.3)
+@pytest.mark.parametrize("name", ["soba", "saba"])
+def test_example_1_is_solved(name: str) -> None:
+    solver = solvers.make(name, example_1(), upper_step_size=0.1, lower_step_size=0.3, solver_step_size=0.3)
     start = torch.tensor([2.0, -3.0], dtype=torch.float64), torch.tensor([-1.0, 4.0], dtype=torch.float64)
     state = steps(solver, solver.init(*start), 250)
     assert_near((state.u, state.v), (torch.full((2,), 0.5, dtype=torch.float64),) * 2, 1e-10)
@@ -186,6 +187,29 @@ def visits(count: int, seed: int) -> list[Sampled]:
     generator = torch.Generator().manual_seed(seed)
     i, j = torch.randint(0, N, (count,), generator=generator), torch.randint(0, M, (count,), generator=generator)
     return [sample(int(a), int(b)) for a, b in zip(i, j, strict=True)]
+
+
+def test_saba_solves_example_1_in_two_samples() -> None:
+    """f = |u|^2 + |v|^2 and g = |1 - u - v|^2 as means of two parts each that pull apart: the direction's variance ends."""
+    one = example_1()
+
+    def shifted(cost: Any, by: float) -> Any:
+        return lambda u, v, batch: cost(u, v, None) + by * (batch * (u + v)).sum()
+
+    solver = solvers.make(
+        "saba",
+        Bilevel(shifted(one.upper, 1.5), shifted(one.lower, 0.7)),
+        lower_samples=2,
+        upper_samples=2,
+        upper_step_size=0.05,
+        lower_step_size=0.15,
+        solver_step_size=0.15,
+    )
+    state = solver.init(torch.tensor([2.0, -3.0]).double(), torch.tensor([-1.0, 4.0]).double())
+    draws = torch.randint(2, (1200,), generator=torch.Generator().manual_seed(3)).tolist()
+    for k in [0, 1, *draws]:
+        state, _ = solver.step(state, Sampled(torch.tensor(k), torch.tensor(k), torch.tensor([1.0, -1.0]).double()[k]))
+    assert_near((state.u, state.v), (torch.full((2,), 0.5, dtype=torch.float64),) * 2, 1e-8)
 
 
 def test_saba_converges_at_constant_steps_and_sampled_soba_does_not() -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -223,6 +223,27 @@ def test_every_solver_can_be_compiled(case: str, rows: str) -> None:
         traced_and_step_by_step_agree(case, solver.step, start(solver, 0), batch(0))
     else:
         traced_and_step_by_step_agree(case, trials.batched(solver), settled(solver, limits=True), batches())
+
+
+class Kept(NamedTuple):
+    """A state that keeps its last iterate, whole."""
+
+    v: Tensor
+    before: Tensor
+    again: Tensor
+
+
+@needs_compiler
+def test_a_state_may_keep_an_earlier_iterate() -> None:
+    """A loop of a program gives back none of what it took, and no tensor twice."""
+
+    def step(state: Kept, batch: Tensor) -> tuple[Kept, dict[str, Tensor]]:
+        moved = state.v - 0.1 * (state.v - batch)
+        return Kept(moved, state.v, moved), {}
+
+    start = Kept(*(normal(V, seed=seed) for seed in (1, 2, 3)))
+    found = flatten(start)[1](traced(step)(torch.tensor(3), start, batch(0)))
+    assert_near(found, trials.one_by_one(step)(start, batch(0), 3), 1e-12)
 
 
 def test_without_a_compiler_steps_are_taken_one_by_one() -> None:

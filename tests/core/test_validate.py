@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import Bilevel
+from core import Bilevel, hypergradient, solvers
 from core.products import derivatives
 from core.validate import check_start, explained, reason, shape
 from tests.core.cases import CASES, PROBLEM, make
@@ -23,6 +23,7 @@ WRONG_STARTS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "booleans": (lambda x: torch.ones_like(x, dtype=torch.bool), "must be of floating point, it is of torch.bool"),
     "NaN": (lambda x: torch.where(torch.arange(len(x)) < 2, torch.nan, x), "is not finite at the start: 2 entries"),
     "infinity": (lambda x: x / torch.arange(len(x)), "is not finite at the start: 1 entries"),
+    "a gradient": (lambda x: x.clone().requires_grad_(), r"asks for gradients \(requires_grad\): start from detached"),
     "no tensor": (lambda x: x.tolist(), "holds no tensor: it is a list"),
     "nothing": (lambda x: None, "holds no tensor: it is a NoneType"),
 }
@@ -47,6 +48,8 @@ def test_one_wrong_leaf_of_a_tree_is_enough(case: str) -> None:
         solver.init({**u, "rate": torch.tensor(1)}, v)
     with pytest.raises(ValueError, match=r"^v is not finite at the start: 1 entries"):
         solver.init(u, v._replace(bias=v.bias * torch.inf))
+    with pytest.raises(ValueError, match=r"^u holds a float beside its tensors: make it a tensor"):
+        solver.init({**u, "rate": 0.1}, v)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -89,6 +92,48 @@ def test_inside_vmap_a_hypergradient_at_nan_is_nan() -> None:
     assert torch.isnan(found[1]).all()
 
 
+def test_exact_takes_vectors() -> None:
+    u, v = points()
+    with pytest.raises(ValueError, match=r"^exact takes vectors, v is Layers of .*: flatten it, or take implicit-cg"):
+        estimate("exact", on_trees(PROBLEM), u, v_tree(v))
+
+
+# settings
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_setting_that_a_hypergradient_does_not_have_is_named(method: str) -> None:
+    with pytest.raises(ValueError, match=rf"^hypergradient {method} has no setting speed; it has: "):
+        hypergradient(PROBLEM, *points(), method=method, **SETTINGS[method], speed=1)
+
+
+@pytest.mark.parametrize("method", ["forward", "one-step", "reverse", "truncated"])
+def test_a_setting_that_is_missing_is_named(method: str) -> None:
+    with pytest.raises(ValueError, match=rf"^hypergradient {method} needs (steps, )?step_size"):
+        hypergradient(PROBLEM, *points(), method=method)
+
+
+@pytest.mark.parametrize("setting", ["steps", "step_size", "damping"])
+def test_a_negative_setting_of_a_hypergradient_is_named(setting: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{setting} of hypergradient implicit-gd is not negative, it is -1"):
+        hypergradient(PROBLEM, *points(), method="implicit-gd", **{setting: -1})
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        *((("penalty"), setting) for setting in ("gamma_0", "lambda_0", "epsilon_0", "gamma_growth", "epsilon_decay")),
+        *((("v-pbgd"), setting) for setting in ("gamma_0", "gamma_max")),
+        *((("f2sa"), setting) for setting in ("lambda_0", "lambda_growth", "lower_step_size")),
+        *((("ttsa"), setting) for setting in ("upper_decay", "neumann_step_size")),
+    ],
+)
+@pytest.mark.parametrize("value", [-0.5, float("nan")])
+def test_a_negative_setting_of_a_solver_is_named(name: str, setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^{setting} of solver {name} is not negative, it is {value}"):
+        solvers.make(name, PROBLEM, **{setting: value})
+
+
 # shapes and batches
 
 
@@ -109,6 +154,12 @@ def test_a_batch_that_does_not_fit_is_named_with_all_shapes(call: Any, name: str
         call(name, PROBLEM, u, v, normal(7, seed=2))
     with pytest.raises(ValueError, match=rf"{words} dict of \[5\]: unsupported operand"):
         call(name, PROBLEM, u, v, {"x": normal(V, seed=2)})
+    asking = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u, v, batch["y"]))
+    with pytest.raises(ValueError, match=rf"{words} dict of \[5\]: there is no 'y'"):
+        call(name, asking, u, v, {"x": normal(V, seed=2)})
+    asking = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u, v, batch.images))
+    with pytest.raises(ValueError, match=rf"{words} \[5\]: .* no attribute 'images'"):
+        call(name, asking, u, v, normal(V, seed=2))
 
 
 @everything

@@ -142,9 +142,10 @@ class Detached(Once):
     [
         lambda u, v, batch: (Once.apply(v) * u.sum()).sum(),
         lambda u, v, batch: (Once.apply(v) * u.sum()).sum() + (v * v).sum(),  # among what is differentiable twice
+        lambda u, v, batch: Once.apply(v).sum() + (v * v).sum() * u.sum(),  # with a constant coming down to it
         lambda u, v, batch: (Detached.apply(v) * (1 + u.sum())).sum(),  # not zero at the zero u of l2rw
     ],
-    ids=["once", "once-among-others", "detached"],
+    ids=["once", "once-among-others", "once-at-a-constant", "detached"],
 )
 @everything
 def test_a_function_of_once_only_is_named_where_second_derivatives_are_taken(call: Any, name: str, lower: Cost) -> None:
@@ -158,6 +159,23 @@ def test_a_function_of_once_only_is_named_where_second_derivatives_are_taken(cal
         return
     with pytest.raises(ValueError, match=r"^g has no second derivative in v and u .* with u \[3\], v \[5\], batch None: "):
         call(name, problem, u, v)
+
+
+@everything
+def test_a_lower_cost_that_does_not_see_u_is_named(call: Any, name: str) -> None:
+    """A lower solution that nothing can change, where second derivatives are taken; with h, u may act through it alone."""
+    problem = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u.detach(), v, batch))
+    if not takes(call, name) & {"hessian_products", "cross_products"}:
+        call(name, problem, *points())
+        return
+    words = r"^the gradient of g in v does not depend on u \(a detached u\?\): .* with u \[3\]"
+    with pytest.raises(ValueError, match=words):
+        call(name, problem, *points())
+
+
+def test_with_a_constraint_u_may_be_seen_by_h_alone() -> None:
+    problem = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u.detach(), v, batch), lambda u, v, batch: u - v[:3])
+    run("penalty", problem, *points())
 
 
 @everything
@@ -250,7 +268,7 @@ def test_a_cost_without_a_second_derivative_is_named(call: Any, name: str, lower
     if not takes(call, name) & {"hessian_products", "cross_products"}:
         call(name, problem, u, v)
         return
-    words = r"^g has no second derivative in v and [uv] \(.*without double backward, such as a fused attention\?\)"
+    words = r"^g has no second derivative in v and [uv] \(.*such as a fused attention\? .*sdpa_kernel\(SDPBackend.MATH\)\)"
     with pytest.raises(ValueError, match=rf"{words} with u \[3\], v \[64\], batch None: derivative for aten::"):
         call(name, problem, u, v)
 

@@ -37,6 +37,19 @@ def test_check_fails_where_a_solver_imports_more(tmp_path: Path) -> None:
     assert "pipelines/synthetic/embedded/dvc.yaml is out of date: run `python -m pipelines.stages`" in ended.stderr
 
 
+def test_a_cell_that_is_listed_and_not_described_is_named(tmp_path: Path) -> None:
+    """In any of the examples, not the first alone."""
+    project = small_project.copy(tmp_path / "project")
+    path, yaml = project / "pipelines/synthetic/params.yaml", YAML()
+    params = yaml.load(path)
+    example = params["embedded"]["examples"][-1]
+    del params["embedded"]["cells"][example]["gd"]
+    yaml.dump(params, path)
+    ended = call(project, "-m", "pipelines.stages")
+    assert ended.returncode == 2
+    assert f"pipelines/synthetic/params.yaml: embedded.cells.{example} has no 'gd'" in ended.stderr
+
+
 def test_a_profile_that_is_gone_leaves_no_stages(project: Path) -> None:
     left = project / "pipelines/denoising/paper/dvc.yaml"
     left.parent.mkdir(exist_ok=True)

@@ -102,12 +102,28 @@ def test_what_goes_on_between_iterations_must_be_named() -> None:
     """With q left out of what AID's fixed-point steps carry, the rest of v is none of the solver."""
     p, entry = problems.quadratic(10.0, 0), SOLVERS["AID-BiO, fixed point"]
     assert ledger.solver_row(p, entry)["verdict"] == ledger.EXACT
+    partly = dataclasses.replace(entry, kept=("v",))
     with pytest.raises(ArithmeticError, match="AID does not stay at its rest"):
-        ledger.solver_row(p, dataclasses.replace(entry, kept=("v",)))
+        ledger.rest_of(p, partly, 1.0)
+    row = ledger.solver_row(p, partly)
+    assert (row["verdict"], row["error"], row["rate"]) == (ledger.NO_REST, None, None)
+    good = ledger.solver_row(p, entry)
+    assert ledger.worst([good, row, good]) == {**row, "seeds": 3}
+
+
+def test_a_solver_that_stays_nowhere_is_told() -> None:
+    """A lower cost without a minimum in v: every step goes on, and Newton's system is singular."""
+    p, entry = problems.quadratic(10.0, 0), SOLVERS["GD"]
+    slope = torch.ones_like(p.v)
+    sloping = dataclasses.replace(p.problem, lower=lambda u, v, batch: slope @ v * (2 + (u * u).sum()))
+    with pytest.raises(ArithmeticError, match="GD has no rest near its start"):
+        ledger.rest_of(dataclasses.replace(p, problem=sloping), entry, 1.0)
+    row = ledger.solver_row(dataclasses.replace(p, problem=sloping), entry)
+    assert row["verdict"] == ledger.NO_REST
 
 
 def test_a_solver_without_a_rest_is_told() -> None:
-    """Steps of 3/L on g: the rest is there, but nothing goes to it; with none at all there is no rest to find."""
+    """Steps of 3/L on g: the rest is there, but nothing goes to it."""
     p, entry = problems.quadratic(10.0, 0), SOLVERS["RMD"]
     wild = dataclasses.replace(entry, settings=lambda p, weight: {"lower_step_size": 3 / p.largest})
     rest = ledger.rest_of(p, wild, 1.0)
