@@ -29,8 +29,8 @@ def test_names(inputs: Sources) -> None:
     names = [name for name, _ in figures.drawings(inputs)]
     assert names[:6] == ["figure-1", "figure-2", "figure-7", "figure-1-log", "figure-2-log", "figure-7-log"]
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
-    assert {"accuracy-against-cost", "hyper-cleaning", "importances", "least-trusted"} <= set(names)
-    assert len(names) == len(set(names)) == 19 + 3
+    assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
+    assert len(names) == len(set(names)) == 20 + 3
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:

@@ -69,11 +69,11 @@ def test_how_many_cells_there_are() -> None:
     assert {key: value for key, value in count.items() if key[0] == "synthetic"} == {
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
-    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; 5 with a longer budget,
-    # part of CIFAR-10, softmax regression, stocBiO's
+    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; 6 more tuned, 5 and 3
+    # with a longer budget, 2 by the text, part of CIFAR-10, softmax regression, stocBiO's
     assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
         ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8 + 4,
-        ("denoising", "cpu"): 10 + 17 + 6 + 5 + 8 + 5 + 5 + 17 + 14,
+        ("denoising", "cpu"): 10 + 17 + 6 + 5 + 8 + 6 + 5 + 3 + 2 + 5 + 17 + 14,
         # 6 data sets of 5 methods; references, text, wide network, softmax regression, stocBiO's, 4 against 9, long tails;
         # then as above, with two quirks more
         ("denoising", "paper"): 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 6 + 5 + 8,
@@ -128,14 +128,17 @@ def test_every_method_searched_the_same_grid(profile: str) -> None:
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
 
 
-@pytest.mark.parametrize(("profile", "data"), [("embedded", "digits-25"), ("cpu", "mnist-25")])
+EQUALLY = [("embedded", "tuned", "digits-25"), ("cpu", "tuned", "mnist-25"), ("cpu", "tuned-quarter", "mnist-25")]
+
+
+@pytest.mark.parametrize(("profile", "name", "data"), EQUALLY)
 @pytest.mark.usefixtures("read_once")
-def test_tuned_cells_use_what_their_search_chose(profile: str, data: str) -> None:
-    name = "tuned"
+def test_tuned_cells_use_what_their_search_chose(profile: str, name: str, data: str) -> None:
     found = json.loads((ROOT / f"pipelines/denoising/search/{profile}-{name}.json").read_text())
     methods = found.pop("methods")
     block = settings.profile_params("denoising", profile)
-    assert found == block["search"][name] and list(methods) == block["experiments"][name]
+    assert found == block["search"][name]
+    assert list(methods) == block["experiments"][name] == ["approxgrad", "penalty", "stocbio", "l2rw", "f2sa", "bome"]
     seeds = {prepared: set(entry["seeds"]) for prepared, entry in block["prepared"].items()}
     assert seeds[found["data"]].isdisjoint(seeds[data])
     points = set()
