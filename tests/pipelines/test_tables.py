@@ -35,7 +35,7 @@ def test_all_tables_twice(place: Path) -> None:
     folder = place / "reports/cpu/tables"
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls"}
-    experiments |= {"described", "lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
+    experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     assert set(first) == {f"{name}.{kind}" for name in {*tables.DRAWN, *experiments} for kind in ("md", "csv")}
     tables.main(["cpu"])
     assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
