@@ -585,17 +585,31 @@ def test_what_follows_for_plain_training_is_what_both_iterates_say(
     assert f"on mnist-50 {believed.WORDS[int(np.sign(more[1]))]} Train+Val ({more[1]:+.2f} ± " in said
 
 
+@pytest.mark.parametrize("oracle", [1.0, 0.0])
+def test_a_budget_that_settles_nothing_is_told(cpu: sources.Sources, oracle: float) -> None:
+    """Where even Oracle lies no higher than training on all labels."""
+    accuracies = {("cifar10-part", name): [20.0 + more + one for one in CLEAR]
+                  for name, more in (("train-val", 0.0), ("approxgrad", -1.0), ("oracle", oracle))}  # fmt: skip
+    said = concluded.part(with_trials(cpu, accuracies))
+    assert said.startswith("**On CIFAR-10 ApproxGrad is worse") and "it is below Train+Val (-1.00 ± 0.00)." in said
+    # made up: 54 upper iterations of 0.11 s; 200 epochs of 40,000 images, 50 at once
+    told = f"see {54 * 50:,} training images, with repetitions, of the paper's 8,000,000. At 0.1 s for 50 of them, a trial"
+    assert (told in said) == (oracle == 0.0)
+    assert (f"takes ApproxGrad {0.11 * 8e6 / 50 / 86400:.1f} days" in said) == (oracle == 0.0)
+
+
 def test_what_follows_is_said_of_every_part(cpu: sources.Sources, inputs: sources.Sources) -> None:
     steps = {("lower-steps", f"penalty-{t}"): [90.0 + more + one for one in CLEAR] for t, more in ((20, 0.0), (50, 1.0))}
     said = concluded.concluded(with_trials(cpu, steps)).splitlines()
-    starts = ["Learning imp", "Penalty is better", "Penalty comes", "In softmax", "The importances find", "Penalty's upper"]
+    starts = ["Learning imp", "Penalty is better", "Penalty comes", "On CIFAR-10", "In softmax", "The importances"]
     assert [line[4:].startswith(start) for line, start in zip(said, starts, strict=False)] == [True] * 6
+    assert said[6].startswith("- **Penalty's upper iteration is cheaper than ApproxGrad's")
     assert said[-1] == (
         "- Of CIFAR-10, SVHN and the wide residual network this profile trains nothing, so of the paper's numbers there it"
         " says nothing."
     )
-    assert "At T = 20 ApproxGrad takes 1.00 times as long" in said[5] and "in the paper's figure" in said[5]
-    assert "accuracy changes (points): Penalty +1.00 ± 0.00; ApproxGrad " in said[5]
+    assert "At T = 20 ApproxGrad takes 1.00 times as long" in said[6] and "in the paper's figure" in said[6]
+    assert "accuracy changes (points): Penalty +1.00 ± 0.00; ApproxGrad " in said[6]
     for text in (*said, *concluded.concluded(inputs).splitlines()):
         assert text.startswith("- ") and "None" not in text and "nan" not in text
 
