@@ -8,7 +8,8 @@ earlier point. No test label is read. The validation split is the upper cost, so
     tuned   equal tuning: so many draws from one space, by Optuna
 
 Writes pipelines/<family>/search/<profile>.json, for another search than `table` <profile>-<search>.json; params.yaml is
-changed by hand, and a test compares the two.
+changed by hand, and a test compares the two. With --keep a point that is recorded there already is not trained again: for
+a grid that was widened, or a search that was interrupted; cells that were changed since want a search without it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ TABLE = "table"
 DIGITS = 3
 """Significant digits of a drawn value, so that what params.yaml says is what was tried."""
 
+SCORE = "selection accuracy"
+
 Point = dict[str, float]
 
 
@@ -35,6 +38,11 @@ def place(family: str, profile: str, name: str = TABLE) -> Path:
     """Where a search is recorded: beside the parameters that were chosen by it, in git for every profile."""
     file = f"{profile}.json" if name == TABLE else f"{profile}-{name}.json"
     return settings.params_path(family).parent / "search" / file
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Method -> what a search found for it; empty where nothing is recorded."""
+    return dict(records.read_json(path, "")["methods"]) if path.exists() else {}
 
 
 def plan_of(family: str, profile: str, name: str) -> Mapping[str, Any]:
@@ -121,6 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("profile")
     parser.add_argument("methods", nargs="*", help="search these alone, and keep what is recorded of the others")
     parser.add_argument("--search", default=TABLE, help="which search of the profile")
+    parser.add_argument("--keep", action="store_true", help="train no point again that the record has")
     given = parser.parse_intermixed_args(arguments)  # methods may stand behind --search
     plan = plan_of(given.family, given.profile, given.search)
     block = settings.profile_params(given.family, given.profile)
@@ -128,16 +137,18 @@ def main(arguments: list[str] | None = None) -> None:
     path = place(given.family, given.profile, given.search)
     for method in given.methods or methods:
         cell = cell_of(given.family, given.profile, given.search, method)
+        before = recorded(path).get(method, {}).get("tried", []) if given.keep else []
 
-        def tried(point: Point, cell: Cell = cell) -> float:
-            return score(train(with_point(cell, point, plan), machine.device(), steps=10**9))
+        def tried(point: Point, cell: Cell = cell, before: list[dict[str, float]] = before) -> float:
+            again = [float(row[SCORE]) for row in before if {**row, SCORE: 0.0} == {**point, SCORE: 0.0}]
+            return again[0] if again else score(train(with_point(cell, point, plan), machine.device(), steps=10**9))
 
         found = searched(plan, tried)
         chosen, best = max(found, key=lambda one: one[1])
         print(f"{method}: {chosen} ({best:.2f}% of the selection split)", flush=True)
         # read again for each method: searches of several methods may run side by side
-        kept: dict[str, Any] = records.read_json(path, "")["methods"] if path.exists() else {}
-        table = [{**point, "selection accuracy": value} for point, value in found]
+        kept = recorded(path)
+        table = [{**point, SCORE: value} for point, value in found]
         kept[method] = {"chosen": chosen, "tried": table}
         ordered = {name: kept[name] for name in methods if name in kept}
         records.write_json(path, {**plan, "methods": ordered})

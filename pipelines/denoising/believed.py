@@ -1,21 +1,25 @@
-"""What a reader should believe of this section of the paper, in sentences made from the numbers.
+"""What a reader should believe of this section of the paper, in sentences made from the numbers: the evidence, question by
+question; what follows from it stands in `pipelines.denoising.concluded`.
 
 Each sentence says what a comparison found, with its interval; words like "above" are the interval's, never the means'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells, further
-from pipelines.denoising.rows import data, has, label, method_of, named, paired, quirk
+from pipelines.denoising.rows import chosen, data, has, is_idle, label, method_of, named, paired, quirk
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
 WORDS = {1: "above", -1: "below", 0: "not told apart from"}
-Part = tuple[str, str]
+LONGER = ("longer", "longer-50")
+TUNED = ("tuned", "tuned-quarter")
+UNMOVED = 0.02
+"""Importances whose means over clean and corrupted examples lie no further apart than this have hardly moved."""
 
 
 def believed(inputs: Sources) -> str:
@@ -28,7 +32,7 @@ def margins(inputs: Sources) -> str:
     """Penalty against the baselines in the paper's table."""
     lines = ["**Is it better than not learning importances?**"]
     for name in inputs.params["denoising"]["data"]:
-        found = _against(inputs, name, "penalty", ("oracle", "val-only", "train-val"))
+        found = against(inputs, name, "penalty", ("oracle", "val-only", "train-val"))
         if found:
             lines.append(f"- {name}: Penalty is {found}.")
     return "\n".join(lines) if len(lines) > 1 else ""
@@ -36,36 +40,48 @@ def margins(inputs: Sources) -> str:
 
 def budget(inputs: Sources) -> str:
     """What more training changes, and whether Train+Val learns wrong labels by heart."""
-    if not {"penalty", "train-val"} <= set(has(inputs, "longer")):
-        return ""
     lines = ["**Does the cut budget hide the paper's margin over Train+Val?**"]
-    both = {method: inputs.cell("denoising", "longer", method)["curves"] for method in ("train-val", "penalty")}
+    lines += [line for experiment in LONGER for line in _longer(inputs, experiment)]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _longer(inputs: Sources, experiment: str) -> list[str]:
+    """What the longer run on one data set shows; [] where it was not made, or no trial finished."""
+    if not {"penalty", "train-val"} <= set(has(inputs, experiment)):
+        return []
+    both = {method: inputs.cell("denoising", experiment, method)["curves"] for method in ("train-val", "penalty")}
     if not all(curves["iteration"] for curves in both.values()):
-        return ""
+        return []
+    where = further.data_of(inputs, experiment, "penalty")
     test, train = (both["train-val"][f"{split} accuracy"]["mean"] for split in ("test", "train"))
     best = max(range(len(test)), key=lambda place: test[place])
-    lines.append(
-        f"- Train+Val is at its best, {test[best]:.2f}%, after {both['train-val']['iteration'][best]} steps, and ends at"
-        f" {test[-1]:.2f}%; on its own training labels, wrong ones included, it goes from {train[best]:.1f}% to"
-        f" {train[-1]:.1f}%."
-    )
-    ends = _against(inputs, "longer", "penalty", ("val-only", "train-val"))
-    lines.append(f"- At the longer budget's end Penalty is {ends}.")
-    apart = paired(inputs, ("longer", "penalty"), ("longer", "train-val"))
+    lines = [
+        f"- {where}: Train+Val is at its best, {test[best]:.2f}%, after {both['train-val']['iteration'][best]:,} steps, and"
+        f" ends at {test[-1]:.2f}%; on its own training labels, wrong ones included, it goes from {train[best]:.1f}% to"
+        f" {train[-1]:.1f}%.",
+        f"- {where}: at the longer budget's end Penalty is"
+        f" {against(inputs, experiment, 'penalty', ('val-only', 'train-val'))}.",
+    ]
+    apart = paired(inputs, (experiment, "penalty"), (experiment, "train-val"))
     if apart is not None:
-        lines.append(f"- {_reason(apart, test[best] - test[-1], train[-1] - train[best])}")
-    return "\n".join(lines)
+        lines.append(f"- {where}: {_reason(apart, test[best] - test[-1], train[-1] - train[best])}")
+    picked = chosen(inputs, (experiment, "penalty"), (experiment, "train-val"))
+    if picked is not None:
+        lines.append(
+            f"- {where}: where each takes the iterate that is best on a clean split no cost has seen, Penalty is"
+            f" {WORDS[picked.sign]} Train+Val ({interval(picked, 2)})."
+        )
+    return lines
 
 
 def tuning(inputs: Sources) -> str:
     """Which method is best after equal tuning."""
-    rivals = [method for method in has(inputs, "tuned") if method != "penalty"]
-    found = _against(inputs, "tuned", "penalty", rivals)
-    if not found:
-        return ""
     lines = ["**Which margins survive an equal comparison?**"]
-    lines.append(f"- {data(inputs, 'tuned')}: after the same search Penalty is {found}.")
-    return "\n".join(lines)
+    for experiment in TUNED:
+        found = against(inputs, experiment, "penalty", [one for one in has(inputs, experiment) if one != "penalty"])
+        if found:
+            lines.append(f"- {data(inputs, experiment)}: after the same search Penalty is {found}.")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def edges(inputs: Sources) -> str:
@@ -74,33 +90,63 @@ def edges(inputs: Sources) -> str:
     grid = params.get("search", {}).get("table", {}).get("space", {}).get("lower_step_size", [])
     if not grid:
         return ""
-    chosen = {method: params["cells"][params["data"][0]][method]["settings"] for method in params["methods"]}
+    sizes = {method: params["cells"][params["data"][0]][method]["settings"] for method in params["methods"]}
     found = {
-        word: [label(method) for method, one in chosen.items() if one["lower_step_size"] == edge]
+        word: [label(method) for method, one in sizes.items() if one["lower_step_size"] == edge]
         for word, edge in (("largest", max(grid)), ("smallest", min(grid)))
     }
+    tried = ", ".join(f"{size:g}" for size in grid)
     lines = [
-        f"- Of {', '.join(f'{size:g}' for size in grid)} the {word} step size was the best of {listed(names)}, so a"
+        f"- Of {tried} the {word} step size was the best of {listed(names)}, so a"
         f" {'larger' if word == 'largest' else 'smaller'} one, which was not tried, may do better still."
         for word, names in found.items() if names
     ]  # fmt: skip
-    return "\n".join(["**Was the search wide enough?**", *lines]) if lines else ""
+    if not lines:
+        lines = [f"- Of {tried} neither the largest nor the smallest was any method's best."]
+    return "\n".join(["**Was the search of the table's step sizes wide enough?**", *lines])
+
+
+STUDIED = ("described", "cifar10-part", "franceschi", "stocbio-hypercleaning", "reweighting", "wrn")
 
 
 def cleaning(inputs: Sources) -> str:
-    """Penalty against other bilevel methods, in softmax regression at full size and on the part of CIFAR-10."""
+    """Penalty against other methods, in the experiments that have tables of their own."""
     lines = ["**Does it hold on other data, and against methods that the paper leaves out?**"]
-    for experiment in ("cifar10-part", "franceschi", "stocbio-hypercleaning", "reweighting", "wrn"):
+    for experiment in STUDIED:
         found: dict[str, list[str]] = {}
         for variant in has(inputs, experiment):
             base = further.penalty_of(inputs, experiment, variant)
             if base is not None:
                 found.setdefault(base, []).append(variant)
         for base, others in found.items():
-            said = _against(inputs, experiment, base, others)
+            said = against(inputs, experiment, base, others)
             if said:
-                lines.append(f"- {experiment}, {base}: Penalty is {said}.")
+                more = _unmoved(inputs, experiment, others)
+                lines.append(f"- {_place(inputs, experiment, base)}: Penalty is {said}.{more}")
     return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _place(inputs: Sources, experiment: str, base: str) -> str:
+    """An experiment, its data, and what else the cell of Penalty is, in words."""
+    title = further.STUDIES[experiment].title if experiment in further.STUDIES else further.TITLE
+    where = further.data_of(inputs, experiment, base)
+    return ", ".join(filter(None, (title, where, further.changed(base, where))))
+
+
+def _unmoved(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
+    """Which methods' importances have hardly moved apart, so that they are plain training; "" for none."""
+    names = []
+    for variant in variants:
+        found = inputs.cell("denoising", experiment, variant)["summary"].get("importances")
+        if found:
+            apart = found["mean of clean"]["mean"] - found["mean of corrupted"]["mean"]
+            names += [label(method_of(variant))] if abs(apart) < UNMOVED else []
+    if not names:
+        return ""
+    return (
+        f" But of {listed(names)} the importances of clean and corrupted examples have hardly moved apart: these are plain"
+        " training with all labels."
+    )
 
 
 def worth(inputs: Sources) -> str:
@@ -114,20 +160,24 @@ def worth(inputs: Sources) -> str:
                 f"- {label(method_of(variant))}, {named(variant)}: {WORDS[apart.sign]} the iterate that learned them"
                 f" ({interval(apart, 2)} points)."
             )
-    if "penalty" in has(inputs, "quirks") and "val-only-same-steps" in has(inputs, "controls"):
-        apart = paired(inputs, ("quirks", "penalty"), ("controls", "val-only-same-steps"))
-        if apart:
-            word, said = WORDS[apart.sign], interval(apart, 2)
-            lines.append(f"- Penalty is {word} Val-only with as many lower steps ({said} points).")
+    if "val-only-same-steps" in has(inputs, "controls"):
+        for method in ("penalty", "approxgrad"):
+            apart = paired(inputs, ("quirks", method), ("controls", "val-only-same-steps"))
+            if apart:
+                said = f"{WORDS[apart.sign]} Val-only with as many lower steps ({interval(apart, 2)} points)"
+                lines.append(f"- {label(method)} is {said}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def quirks(inputs: Sources) -> str:
     """Which quirks of the released code change the accuracy."""
     effects: dict[str, Difference] = {}
+    idle: list[str] = []
     for variant in has(inputs, "quirks"):
         apart = quirk(inputs, variant)
-        if apart is not None:
+        if apart is not None and is_idle(apart):
+            idle.append(f"{label(method_of(variant))}, {named(variant)}")
+        elif apart is not None:
             effects[f"{label(method_of(variant))}, {named(variant)} ({interval(apart, 2)})"] = apart
     if not effects:
         return ""
@@ -135,11 +185,12 @@ def quirks(inputs: Sources) -> str:
     chance = (1 - comparison.CONFIDENCE) * len(effects)
     lines = [
         "**Which quirks of the released code matter?**",
-        f"- Of {len(effects)} changes, {len(told[1]) + len(told[-1])} move the accuracy;"
-        f" {chance:.1f} would seem to by chance.",
+        f"- Of {len(effects)} changes, {len(told[1]) + len(told[-1])} move the accuracy; if none did, {chance:.1f} would"
+        " still seem to, by chance.",
     ]
     lines += [f"- Raised by: {'; '.join(told[1])}."] if told[1] else []
     lines += [f"- Lowered by: {'; '.join(told[-1])}."] if told[-1] else []
+    lines += [f"- Not in play within this budget, every trial the same to the last bit: {'; '.join(idle)}."] if idle else []
     return "\n".join(lines)
 
 
@@ -148,7 +199,7 @@ def _reason(apart: Difference, fall: float, learnt: float) -> str:
     memorised = fall > 0 and learnt > 0
     if apart.sign == 1 and memorised:
         return (
-            "So the margin is one of training time: a network learns what most labels agree on first and the wrong ones by"
+            "so the margin is one of training time: a network learns what most labels agree on first and the wrong ones by"
             " heart later, and only then do importances pay."
         )
     if memorised:
@@ -159,18 +210,19 @@ def _reason(apart: Difference, fall: float, learnt: float) -> str:
     return "Train+Val has not learnt the wrong labels by heart at this budget, so there is little for importances to mend."
 
 
-def _against(inputs: Sources, group: str, method: str, others: tuple[str, ...] | list[str]) -> str:
+def against(inputs: Sources, group: str, method: str, others: Sequence[str]) -> str:
     """ "above A (+1.00 ± 0.50) and B (...); not told apart from C (...)", by trial; "" where nothing can be compared."""
     found: dict[int, list[str]] = {}
     for other in others:
         apart = paired(inputs, (group, method), (group, other))
         if apart is not None:
-            found.setdefault(apart.sign, []).append(f"{_called(inputs, group, other)} ({interval(apart, 2)})")
+            found.setdefault(apart.sign, []).append(f"{_called(inputs, group, other, method)} ({interval(apart, 2)})")
     return "; ".join(f"{WORDS[sign]} {listed(found[sign])}" for sign in (1, 0, -1) if sign in found)
 
 
-def _called(inputs: Sources, group: str, variant: str) -> str:
-    """A variant's method, and what else it is."""
-    data = inputs.params["denoising"]["cells"][group][variant].get("data", group)
-    more = further.changed(variant, data)
-    return label(method_of(variant)) + (f", {more}," if more else "")
+def _called(inputs: Sources, group: str, variant: str, base: str) -> str:
+    """A variant's method, and what it is that the cell which it is compared with is not."""
+    where = inputs.params["denoising"]["cells"][group][variant].get("data", group)
+    shared = further.changed(base, where).split(", ")
+    more = [one for one in further.changed(variant, where).split(", ") if one and one not in shared]
+    return ", ".join([label(method_of(variant)), *more])

@@ -24,6 +24,7 @@ from pipelines.layout import Table, interval, number, plus_minus, printed
 from pipelines.published import Value
 from pipelines.sources import Sources
 
+TITLE = "Hyper-cleaning as in stocBiO"
 LOSS = "selection loss"
 """The curve of cross entropy on examples that neither cost has seen."""
 SHARES = {"900": "0.9", "950": "0.95", "980": "0.98", "990": "0.99", "995": "0.995"}
@@ -210,7 +211,7 @@ def hypercleaning(inputs: Sources) -> Table:
         " too, the outer step is too small for the importances to have moved, and the method is plain training with all"
         " labels.",
     ]
-    return table(inputs, name, "Hyper-cleaning as in stocBiO", numbers, shown, notes, "denoising/costs.json")
+    return table(inputs, name, TITLE, numbers, shown, notes, "denoising/costs.json")
 
 
 def _as_ji(method: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells
 from pipelines.layout import Table, number, plus_minus
@@ -30,7 +31,7 @@ NAMED = {
     "retrained": "a new network, trained with the learned importances as weights",
     "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
     "same-steps": "as many lower steps as Penalty takes",
-    "final": "a new network, trained on what the importances leave",
+    "final": "a new network trained on what the importances leave",
     "same-split": "on the split of Franceschi et al.",
     "grey-unit": "pixels in [0, 1]",
 }
@@ -115,6 +116,12 @@ def accuracies(inputs: Sources, *parts: str) -> tuple[dict[str, Any], dict[str, 
     return row, read
 
 
+def chosen(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:
+    """As `paired`, of the iterates chosen on the selection split; summaries keep no trials of these, so it is Welch's."""
+    first, second = (inputs.accuracy(*parts, "selected") for parts in (cell, base))
+    return comparison.difference(first, second) if first.half_width is not None and second.half_width is not None else None
+
+
 def against_penalty(inputs: Sources, experiment: str, method: str) -> Difference | None:
     """`paired` with Penalty in the same experiment; None for Penalty itself."""
     return None if method == "penalty" else paired(inputs, (experiment, method), (experiment, "penalty"))
@@ -124,6 +131,11 @@ def quirk(inputs: Sources, variant: str) -> Difference | None:
     """`paired` with the method as released, among the quirks; None for that method itself."""
     method = method_of(variant)
     return None if variant == method else paired(inputs, ("quirks", variant), ("quirks", method))
+
+
+def is_idle(apart: Difference) -> bool:
+    """Whether a change left every trial as it was."""
+    return apart.value == apart.half_width == 0
 
 
 def as_numbers(apart: Difference | None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pipelines import comparison, published
@@ -15,6 +16,7 @@ from pipelines.denoising.rows import (
     as_numbers,
     data,
     has,
+    is_idle,
     label,
     method_of,
     named,
@@ -27,6 +29,7 @@ from pipelines.layout import Table, interval, number, plus_minus, printed
 from pipelines.sources import Sources
 
 SIGNS = {1: "raises", -1: "lowers", 0: "not told apart"}
+IDLE = "not in play"
 
 
 def quirks(inputs: Sources) -> Table:
@@ -49,21 +52,21 @@ def quirks(inputs: Sources) -> Table:
     return table(inputs, "quirks", "Each quirk alone", numbers, shown, notes)
 
 
-def tuned(inputs: Sources) -> Table:
+def tuned(inputs: Sources, experiment: str = "tuned") -> Table:
     """Methods after the same search, beside what they give as released."""
     numbers, shown = [], []
-    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, "tuned") else []
-    plan = inputs.params["denoising"].get("search", {}).get("tuned", {})
-    for method in has(inputs, "tuned"):
-        row, read = accuracies(inputs, "tuned", method)
-        apart = against_penalty(inputs, "tuned", method)
+    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, experiment) else []
+    plan = inputs.params["denoising"].get("search", {}).get(experiment, {})
+    for method in has(inputs, experiment):
+        row, read = accuracies(inputs, experiment, method)
+        apart = against_penalty(inputs, experiment, method)
         before = inputs.accuracy("quirks", method) if method in untuned else None
         head = {"method": label(method)}
         numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
         shown.append(
             {
                 **head,
-                "chosen": ", ".join(f"{name} {value:g}" for name, value in _chosen(inputs, plan, method).items()),
+                "chosen": ", ".join(f"{name} {value:g}" for name, value in _chosen(inputs, experiment, method).items()),
                 "as released": plus_minus(before, 2) if before else "-",
                 **read,
                 "against Penalty": interval(apart, 2),
@@ -71,11 +74,11 @@ def tuned(inputs: Sources) -> Table:
             }
         )
     notes = [
-        f"On {data(inputs, 'tuned')}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
+        f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
         " trials of other seeds, and took the one with the best accuracy on the selection split, which is in neither cost."
         f" As released: the cell of the same name among the quirks.{AGAINST_PENALTY}",
     ]
-    return table(inputs, "tuned", "Equal tuning", numbers, shown, notes)
+    return table(inputs, experiment, "Equal tuning", numbers, shown, notes)
 
 
 def controls(inputs: Sources) -> Table:
@@ -139,7 +142,9 @@ def lower_steps(inputs: Sources) -> Table:
 DRAWN: dict[str, Callable[[Sources], Table]] = {
     "quirks": quirks,
     "tuned": tuned,
+    "tuned-quarter": partial(tuned, experiment="tuned-quarter"),
     "longer": budgets.longer,
+    "longer-50": partial(budgets.longer, experiment="longer-50"),
     "profile": budgets.profile,
     "controls": controls,
     "lower-steps": lower_steps,
@@ -155,19 +160,28 @@ def drawn(inputs: Sources) -> list[str]:
 
 
 def _word(base: bool, apart: Difference | None) -> str:
-    return "-" if base or apart is None else SIGNS[apart.sign]
+    return "-" if base or apart is None else IDLE if is_idle(apart) else SIGNS[apart.sign]
 
 
 def _chance(shown: list[dict[str, Any]]) -> str:
-    """How many effects are told from none, and how many would be by chance."""
+    """How many effects are told from none, and how many would be by chance; those that changed no trial are no test."""
     told = [row for row in shown if row["accuracy"] in (SIGNS[1], SIGNS[-1])]
-    tested = [row for row in shown if row["effect"] != "-"]
-    chance = (1 - comparison.CONFIDENCE) * len(tested)
-    return f"{len(told)} of {len(tested)} effects are told from none; were there none, {chance:.1f} would be by chance."
+    idle = [row for row in shown if row["accuracy"] == IDLE]
+    tested = len([row for row in shown if row["effect"] != "-"]) - len(idle)
+    chance = (1 - comparison.CONFIDENCE) * tested
+    said = f"{len(told)} of {tested} effects are told from none; were there none, {chance:.1f} would be by chance."
+    if idle:
+        said += (
+            f" Not in play: {len(idle)} changes left every trial as it was, since what they change does not happen within"
+            " this budget, as when the tolerance is never met."
+        )
+    return said
 
 
-def _chosen(inputs: Sources, plan: Mapping[str, Any], method: str) -> dict[str, float]:
+def _chosen(inputs: Sources, experiment: str, method: str) -> dict[str, float]:
     """The settings of a tuned cell that its search chose."""
-    settings = inputs.params["denoising"]["cells"]["tuned"][method]["settings"]
+    params = inputs.params["denoising"]
+    plan = params.get("search", {}).get(experiment, {})
+    settings = params["cells"][experiment][method]["settings"]
     names = [plan.get("means", {}).get(name, {method: name}).get(method) for name in plan.get("space", {})]
     return {name: settings[name] for name in names if name in settings}

@@ -1,7 +1,8 @@
-"""How the tests compare trees of tensors."""
+"""How the tests compare trees of tensors, and count those that are alive."""
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
@@ -33,3 +34,11 @@ def assert_identical(actual: Any, expected: Any) -> None:
     assert structure == wanted_structure
     for a, b in zip(got, wanted, strict=True):
         assert (a is None and b is None) or (a.dtype == b.dtype and torch.equal(a, b)), f"{a}\nis not\n{b}"
+
+
+def alive() -> tuple[int, int]:
+    """How many tensors there are, and the bytes of their storages, each counted once."""
+    gc.collect()
+    found = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
+    storages = {one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in found}
+    return len(found), sum(storages.values())

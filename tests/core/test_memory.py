@@ -12,6 +12,7 @@ import torch
 from core.products import counting
 from core.schedules import growing
 from tests.core.cases import CASES, make
+from tests.core.checks import alive
 from tests.core.quadratics import normal, points
 
 
@@ -22,14 +23,6 @@ def what_was_there() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def alive() -> tuple[int, int]:
-    """How many tensors there are, and the bytes of their storages, each counted once."""
-    gc.collect()
-    found = [one for one in gc.get_objects() if issubclass(type(one), torch.Tensor)]
-    storages = {one.untyped_storage()._cdata: one.untyped_storage().nbytes() for one in found}
-    return len(found), sum(storages.values())
 
 
 def after(solver: Any, *counts: int) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pipelines.denoising.randomness import Randomness
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
 from pipelines.settings import Cell
-from tests.core.checks import assert_identical, assert_near
+from tests.core.checks import alive, assert_identical, assert_near
 
 CPU = torch.device("cpu")
 
@@ -382,6 +383,21 @@ def test_the_same_without_the_mistake(folder: Path) -> None:
     assert work.iterations == 3 and work._trial(0).pretraining is None
     assert_near(state.u, torch.zeros(12), 1e-6)  # importances of one half
     assert work.oracle_calls(0, 1)["gradients_f"] == 3
+
+
+KINDS: dict[str, dict[str, Any]] = {"penalty": {}, "approxgrad": {"solver": "approxgrad", "augment": "crop"}, "plain": PLAIN}
+
+
+@pytest.mark.parametrize("more", KINDS.values(), ids=KINDS)
+def test_epochs_leave_no_memory_and_read_no_file(folder: Path, more: dict[str, Any]) -> None:
+    """After thirty epochs as much is alive as after two; minibatches come out of memory, with the files gone."""
+    work = Run(a_cell(epochs=30, **more), CPU)
+    state = work.advance(work.start([0]), [0], 0, 6)
+    shutil.rmtree(folder)
+    before = alive()
+    state = work.advance(state, [0], 6, work.iterations)
+    assert work.iterations == 90 and int(state.iteration) == 90
+    assert alive() == before
 
 
 def test_losses_are_observed_where_a_cell_asks(folder: Path) -> None:

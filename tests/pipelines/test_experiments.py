@@ -19,11 +19,12 @@ from core.products import lower_gradient
 from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
-from pipelines.denoising import believed, cells, data, further, metrics, problem, rows
+from pipelines.denoising import believed, cells, concluded, data, further, metrics, problem, rows
 from pipelines.denoising import figures as drawn
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
 from pipelines.settings import Cell
+from pipelines.statistics import over_trials
 from tests.core.checks import assert_identical, assert_near
 
 CPU = torch.device("cpu")
@@ -55,7 +56,9 @@ def test_a_quirk_is_one_change(profile: str) -> None:
         )
         changed = sorted(key for key in flat if key != "settings" and flat[key] != plain.get(key))
         if name.endswith("described"):
-            assert changed == ["importances", "moments", "preset", "renormalise", "settings/lower_step_size"]
+            # the text has no step sizes of ApproxGrad's
+            sizes = ["settings/lower_step_size"] if name.startswith("penalty") else []
+            assert changed == ["importances", "moments", "preset", "renormalise", *sizes]
         else:
             assert len(changed) == (name not in ("penalty", "approxgrad")), (name, changed)
         assert rows.named(name) != name.removeprefix(rows.method_of(name)).removeprefix("-") or not changed
@@ -71,7 +74,7 @@ def test_every_variant_of_a_profile_is_a_cell_with_a_stage() -> None:
 
 
 def test_cells_of_the_profile_cpu_fit_their_data() -> None:
-    """Full batches are all the rows there are; softmax regression is at full size."""
+    """Full batches are all the rows there are; as many upper iterations at every T; softmax regression is at full size."""
     block = params()["cpu"]
     rows_of = {"train": 5000, "validation": 5000, "both": 10_000, "oracle": 2500 + 5000}
     for one in block["cells"]["franceschi"].values():
@@ -80,6 +83,17 @@ def test_cells_of_the_profile_cpu_fit_their_data() -> None:
     for name, one in block["cells"]["stocbio-hypercleaning"].items():
         assert (one["batch"] == 20_000) == (name.rpartition("-")[0] in ("aid-fp", "aid-cg", "rmd"))
         assert one["losses"] and name.endswith(one["data"].removeprefix("stocbio"))
+    steps = block["cells"]["lower-steps"]
+    assert {(one["epochs"], one["batch"], one["network"], one["data"]) for one in steps.values()} == {
+        (1, 100, "mnist-quarter", "mnist-25")
+    }
+    assert [one["settings"]["lower_steps"] for one in steps.values()] == [1, 10, 20, 50] * 2
+    tuned = block["cells"]["tuned-quarter"]
+    alike = {(one["epochs"], one["batch"], one["network"], one["settings"]["lower_steps"]) for one in tuned.values()}
+    assert alike == {(3, 100, "mnist-quarter", 2)}
+    for name, one in block["cells"]["longer-50"].items():
+        whole = {**one, "data": "mnist-25", **{key: 2 * one[key] for key in ("epochs", "evaluations")}}
+        assert whole == block["cells"]["longer"][name]
     full = ("small-50", "franceschi-50", "stocbio-10", "stocbio-40")
     assert {block["prepared"][name].get("train_size") for name in full} == {None}
 
@@ -343,6 +357,15 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
     half = min(curves["iteration"], key=lambda one: abs(one - curves["iteration"][-1] / 2))
     assert longer.numbers["50% of the budget"][4] == curves["test accuracy"]["mean"][curves["iteration"].index(half)]
     assert list(longer.shown["against Penalty"] == "-") == [False, False, False, False, True]
+    assert list(longer.shown["selected against Penalty's"] == "-") == [False, False, False, False, True]
+    both = [cpu.accuracy("longer", method, "selected") for method in ("train-val", "penalty")]
+    assert all(one.n == 5 and one.sd is not None and one.mean is not None for one in both)
+    # as many trials in both, so Welch's standard error is that of the pooled variance
+    error = np.sqrt(sum((one.sd or 0.0) ** 2 / 5 for one in both))
+    freedom = error**4 / sum(((one.sd or 0.0) ** 2 / 5) ** 2 / 4 for one in both)
+    assert longer.numbers["half width, selected"][2] == pytest.approx(error * stats.t.ppf(0.975, freedom), rel=1e-3)
+    assert longer.numbers["effect, selected"][2] == pytest.approx((both[0].mean or 0.0) - (both[1].mean or 0.0), abs=1e-3)
+    assert set(tables.draw(cpu, "longer-50").shown["method"]) == {"Val-only", "Train+Val", "Penalty"}
     where = tables.draw(cpu, "profile")
     assert list(where.shown["network"]) == ["mnist", "mnist", "mnist-quarter", "mnist-quarter"]
     assert set(where.shown["products"]) == {"87.5%"} and set(where.numbers["optimisers"]) == {0.0625}
@@ -352,9 +375,9 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
 PUBLISHED = {
     ("cpu", "franceschi"): {
         ("small-50", "Oracle", "-"): 91.06, ("small-50", "Val-only", "-"): 90.54, ("small-50", "Train+Val", "-"): 86.25,
-        ("small-50", "Penalty", "a new network, trained on what the importances leave"): 90.77,
-        ("franceschi-50", "RMD", "a new network, trained on what the importances leave"): 90.09,
-        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network, trained on what the importances leave"):
+        ("small-50", "Penalty", "a new network trained on what the importances leave"): 90.77,
+        ("franceschi-50", "RMD", "a new network trained on what the importances leave"): 90.09,
+        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network trained on what the importances leave"):
         90.09,
     },
     ("cpu", "cifar10-part"): {
@@ -429,9 +452,10 @@ def test_the_figure_of_hypercleaning(cpu: sources.Sources) -> None:
 
 def test_edges_of_the_search(cpu: sources.Sources) -> None:
     said = believed.edges(cpu)
+    assert said.endswith("- Of 0.0003, 0.001, 0.003, 0.01 neither the largest nor the smallest was any method's best.")
+    said = believed.edges(with_grid(cpu, [3e-4, 1e-3, 3e-3]))
     assert "Of 0.0003, 0.001, 0.003 the largest step size was the best of Oracle, Val-only and ApproxGrad" in said
     assert "smallest" not in said
-    assert believed.edges(with_grid(cpu, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2])) == ""
     assert "the smallest step size was the best of Train+Val and Penalty" in believed.edges(with_grid(cpu, [1e-3, 1e-2]))
 
 
@@ -476,6 +500,118 @@ def test_what_to_believe_says_what_the_intervals_say(cpu: sources.Sources) -> No
     for question in (*questions, "the iterate that"):
         assert question in whole
     assert "diverged" not in whole and "None" not in whole and "nan" not in whole
+
+
+def test_a_change_that_left_every_trial_as_it_was_is_no_test(cpu: sources.Sources) -> None:
+    base = list(cpu.cell("denoising", "quirks", "penalty")["summary"]["by seed"].values())
+    known = with_trials(cpu, {("quirks", "penalty-test-power-2"): base, ("quirks", "penalty-described"): base})
+    table = tables.draw(known, "quirks")
+    words = dict(zip(rows.has(known, "quirks"), table.shown["accuracy"], strict=True))
+    assert [name for name, word in words.items() if word == "not in play"] == ["penalty-test-power-2", "penalty-described"]
+    assert " of 14 effects are told from none; were there none, 0.7 would" in table.markdown()
+    said = believed.quirks(known)
+    assert "- Of 14 changes" in said and "same to the last bit: Penalty, the tolerance test is on norms" in said
+
+
+def test_importances_that_have_not_moved_are_told(cpu: sources.Sources) -> None:
+    family = dict(cpu.cells["denoising"])
+    for variant, apart in (("stocbio-10", 0.019), ("bsa-10", 0.021), ("aid-fp-10", -0.01)):
+        cell = family[f"stocbio-hypercleaning-{variant}"]
+        means = {"mean of clean": {"mean": 0.5 + apart}, "mean of corrupted": {"mean": 0.5}, "area under ROC": {"mean": 0.9}}
+        family[f"stocbio-hypercleaning-{variant}"] = {**cell, "summary": {**cell["summary"], "importances": means}}
+    lines = believed.cleaning(dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family})).splitlines()
+    told = [line for line in lines if "hardly moved" in line]
+    assert len(told) == 1 and told[0].startswith("- Hyper-cleaning as in stocBiO, stocbio-10: Penalty is ")
+    assert "But of stocBiO and AID-FP the importances" in told[0]
+
+
+CLEAR = [0.0, 0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("quarter", "words"),
+    [(2.0, "the margin survives equal tuning"), (-2.0, "do not believe it of the methods"), (0.0, "do not believe it of")],
+)
+def test_what_follows_for_approxgrad_is_what_equal_tuning_says(cpu: sources.Sources, quarter: float, words: str) -> None:
+    wobble = [0.1, -0.1, 0.0, 0.1, -0.1]
+    tuned = {
+        (name, method): [90.0 + more + one for one in CLEAR]
+        for name in believed.TUNED for method, more in (("approxgrad", 0.0), ("penalty", 2.0))
+    }  # fmt: skip
+    tuned["tuned-quarter", "penalty"] = [90.0 + quarter + one + shift for one, shift in zip(CLEAR, wobble, strict=True)]
+    if quarter != 2.0:
+        tuned["tuned", "penalty"] = [88.0 + one for one in CLEAR]
+    said = concluded.rival(with_trials(cpu, tuned))
+    assert words in said and said.startswith("**Penalty is better than ApproxGrad**")
+    tuned["tuned", "penalty"] = [88.0 + one for one in CLEAR]
+    tuned["tuned-quarter", "penalty"] = [92.0 + one for one in CLEAR]
+    said = concluded.rival(with_trials(cpu, tuned))
+    assert "below it (-2.00 ± 0.00); on mnist-25 with the network mnist-quarter above it (+2.00 ± 0.00)" in said
+    assert "it can be better, not that it always is" in said
+
+
+def with_selected(inputs: sources.Sources, accuracies: dict[tuple[str, str], list[float]]) -> sources.Sources:
+    """The same results, with other accuracies of the selected iterates of some cells."""
+    family = dict(inputs.cells["denoising"])
+    for parts, values in accuracies.items():
+        cell = family["-".join(parts)]
+        found = {"test accuracy": over_trials(values)}
+        family["-".join(parts)] = {**cell, "summary": {**cell["summary"], "selected": found}}
+    return dataclasses.replace(inputs, cells={**inputs.cells, "denoising": family})
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((1.0, 1.0), "importances are worth more than stopping in time"),
+        ((0.0, 1.0), "it depends on how many labels are wrong"),
+        ((-1.0, 0.0), "stopped in time needs no importances here"),
+    ],
+)
+def test_what_follows_for_plain_training_is_what_both_iterates_say(
+    cpu: sources.Sources, more: tuple[float, float], words: str
+) -> None:
+    known = with_trials(cpu, {(name, "penalty"): [99.0 + one for one in CLEAR] for name in believed.LONGER})
+    known = with_selected(
+        known,
+        {
+            (name, method): [90.0 + over + one for one in CLEAR]
+            for name, apart in zip(believed.LONGER, more, strict=True)
+            for method, over in (("train-val", 0.0), ("penalty", apart))
+        },
+    )
+    said = concluded.plain(known)
+    assert words in said and "Trained for longer it does in all: mnist-25 +" in said
+    assert f"on mnist-50 {believed.WORDS[int(np.sign(more[1]))]} Train+Val ({more[1]:+.2f} ± " in said
+
+
+@pytest.mark.parametrize("oracle", [1.0, 0.0])
+def test_a_budget_that_settles_nothing_is_told(cpu: sources.Sources, oracle: float) -> None:
+    """Where even Oracle lies no higher than training on all labels."""
+    accuracies = {("cifar10-part", name): [20.0 + more + one for one in CLEAR]
+                  for name, more in (("train-val", 0.0), ("approxgrad", -1.0), ("oracle", oracle))}  # fmt: skip
+    said = concluded.part(with_trials(cpu, accuracies))
+    assert said.startswith("**On CIFAR-10 ApproxGrad is worse") and "it is below Train+Val (-1.00 ± 0.00)." in said
+    # made up: 54 upper iterations of 0.11 s; 200 epochs of 40,000 images, 50 at once
+    told = f"see {54 * 50:,} training images, with repetitions, of the paper's 8,000,000. At 0.1 s for 50 of them, a trial"
+    assert (told in said) == (oracle == 0.0)
+    assert (f"takes ApproxGrad {0.11 * 8e6 / 50 / 86400:.1f} days" in said) == (oracle == 0.0)
+
+
+def test_what_follows_is_said_of_every_part(cpu: sources.Sources, inputs: sources.Sources) -> None:
+    steps = {("lower-steps", f"penalty-{t}"): [90.0 + more + one for one in CLEAR] for t, more in ((20, 0.0), (50, 1.0))}
+    said = concluded.concluded(with_trials(cpu, steps)).splitlines()
+    starts = ["Learning imp", "Penalty is better", "Penalty comes", "On CIFAR-10", "In softmax", "The importances"]
+    assert [line[4:].startswith(start) for line, start in zip(said, starts, strict=False)] == [True] * 6
+    assert said[6].startswith("- **Penalty's upper iteration is cheaper than ApproxGrad's")
+    assert said[-1] == (
+        "- Of CIFAR-10, SVHN and the wide residual network this profile trains nothing, so of the paper's numbers there it"
+        " says nothing."
+    )
+    assert "At T = 20 ApproxGrad takes 1.00 times as long" in said[6] and "in the paper's figure" in said[6]
+    assert "accuracy changes (points): Penalty +1.00 ± 0.00; ApproxGrad " in said[6]
+    for text in (*said, *concluded.concluded(inputs).splitlines()):
+        assert text.startswith("- ") and "None" not in text and "nan" not in text
 
 
 def test_a_profile_without_experiments_has_no_such_table(inputs: sources.Sources) -> None:

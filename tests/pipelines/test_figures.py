@@ -29,12 +29,12 @@ def test_names(inputs: Sources) -> None:
     names = [name for name, _ in figures.drawings(inputs)]
     assert names[:6] == ["figure-1", "figure-2", "figure-7", "figure-1-log", "figure-2-log", "figure-7-log"]
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
-    assert {"accuracy-against-cost", "hyper-cleaning", "importances", "least-trusted"} <= set(names)
+    assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
     poisoned = {"poisoning", "poisoning-under-way", "figure-5c", "figure-6-untargeted", "figure-6-targeted"}
     few_shot = {"few-shot-curves", "few-shot-calls", "figure-4b", "figure-5b", "few-shot-embedding"}
     few_shot |= {f"task-{data}" for data in inputs.params["few_shot"]["data"]}
     assert few_shot | poisoned <= set(names)
-    assert len(names) == len(set(names)) == 19 + 3 + len(few_shot) + len(poisoned)
+    assert len(names) == len(set(names)) == 20 + 3 + len(few_shot) + len(poisoned)
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:

@@ -69,11 +69,11 @@ def test_how_many_cells_there_are() -> None:
     assert {key: value for key, value in count.items() if key[0] == "synthetic"} == {
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
-    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; 5 with a longer budget,
-    # part of CIFAR-10, softmax regression, stocBiO's
+    # 17 quirks, 6 tuned methods, 5 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; a quirk and 6 tuned
+    # methods more, 5 and 3 with a longer budget, part of CIFAR-10, softmax regression, stocBiO's
     assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
         ("denoising", "embedded"): 10 + 17 + 6 + 5 + 8 + 4,
-        ("denoising", "cpu"): 10 + 17 + 6 + 5 + 8 + 5 + 5 + 17 + 14,
+        ("denoising", "cpu"): 10 + 18 + 6 + 5 + 8 + 6 + 5 + 3 + 5 + 17 + 14,
         # 6 data sets of 5 methods; references, text, wide network, softmax regression, stocBiO's, 4 against 9, long tails;
         # then as above, with two quirks more
         ("denoising", "paper"): 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 6 + 5 + 8,
@@ -128,14 +128,17 @@ def test_every_method_searched_the_same_grid(profile: str) -> None:
     assert set(map(tuple, sizes.values())) == {tuple(found["space"]["lower_step_size"])}
 
 
-@pytest.mark.parametrize(("profile", "data"), [("embedded", "digits-25"), ("cpu", "mnist-25")])
+EQUALLY = [("embedded", "tuned", "digits-25"), ("cpu", "tuned", "mnist-25"), ("cpu", "tuned-quarter", "mnist-25")]
+
+
+@pytest.mark.parametrize(("profile", "name", "data"), EQUALLY)
 @pytest.mark.usefixtures("read_once")
-def test_tuned_cells_use_what_their_search_chose(profile: str, data: str) -> None:
-    name = "tuned"
+def test_tuned_cells_use_what_their_search_chose(profile: str, name: str, data: str) -> None:
     found = json.loads((ROOT / f"pipelines/denoising/search/{profile}-{name}.json").read_text())
     methods = found.pop("methods")
     block = settings.profile_params("denoising", profile)
-    assert found == block["search"][name] and list(methods) == block["experiments"][name]
+    assert found == block["search"][name]
+    assert list(methods) == block["experiments"][name] == ["approxgrad", "penalty", "stocbio", "l2rw", "f2sa", "bome"]
     seeds = {prepared: set(entry["seeds"]) for prepared, entry in block["prepared"].items()}
     assert seeds[found["data"]].isdisjoint(seeds[data])
     points = set()
@@ -182,6 +185,34 @@ def test_methods_may_stand_behind_the_name_of_the_search(monkeypatch: pytest.Mon
         with pytest.raises(UserError, match="enough"):
             search.main(["denoising", "embedded", *given])
     assert asked == [("tuned", "bome")] * 2
+
+
+def test_a_recorded_point_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --keep a widened grid trains its new points alone; without it, all."""
+    plan = {"space": {"lower_step_size": [1.0, 2.0]}, "tied": {}}
+    trained: list[float] = []
+
+    def train(cell: settings.Cell, *_: Any, **__: Any) -> dict[str, Any]:
+        trained.append(cell.settings["settings"]["lower_step_size"])
+        curve = {"selection accuracy": [0.0, 10 * trained[-1]]}
+        return {"trials": [{"status": "finished", "curve": curve}]}
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipelines/denoising/search").mkdir(parents=True)
+    monkeypatch.setattr(search, "train", train)
+    monkeypatch.setattr(search, "plan_of", lambda *_: plan)
+    monkeypatch.setattr(settings, "profile_params", lambda *_: {"methods": ["penalty"]})
+    cell = settings.Cell("denoising", "cpu", ("tuning", "penalty"), {"settings": {"lower_step_size": 0.0}}, {})
+    monkeypatch.setattr(search, "cell_of", lambda *_: cell)
+    search.main(["denoising", "cpu"])
+    plan["space"]["lower_step_size"] = [2.0, 3.0, 1.0]
+    search.main(["denoising", "cpu", "--keep"])
+    assert sorted(trained) == [1.0, 2.0, 3.0]
+    found = json.loads(search.place("denoising", "cpu").read_text())["methods"]["penalty"]
+    assert [tuple(row.values()) for row in found["tried"]] == [(2.0, 20.0), (3.0, 30.0), (1.0, 10.0)]
+    assert found["chosen"] == {"lower_step_size": 3.0}
+    search.main(["denoising", "cpu"])
+    assert sorted(trained[3:]) == [1.0, 2.0, 3.0]
 
 
 def test_a_random_search() -> None:
