@@ -30,6 +30,9 @@ from pipelines.repro import DVC, is_missing_data, prepare_data, profile_in_use, 
 from pipelines.settings import Cell
 from pipelines.train import train
 
+TOGETHER = 8
+"""Cells that DVC is told of in one call, which takes it seconds."""
+
 
 def stage_of(cell: Cell) -> str:
     """The name of a cell's training stage."""
@@ -66,8 +69,9 @@ def first_steps(cell: Cell) -> list[dict[str, Any]]:
     return trials
 
 
-def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
-    """The same by the sources that the record was made with, on this machine; raises UserError where they cannot run."""
+def earlier_first_steps(cell: Cell, sources: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The same by the sources (path -> MD5) that the record was made with, on this machine; raises UserError where they
+    cannot run."""
     # of what is imported here only the sources of the cell are earlier ones; this module needs more than those
     asked = (
         "import inspect, json, sys; from pipelines import families, machine; from pipelines.train import train;"
@@ -75,7 +79,7 @@ def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
         "one = {name: 1 for name in ('groups', 'observed_groups') if name in inspect.signature(train).parameters};"
         "print(json.dumps(train(cell, machine.device(), steps=int(cell.common['first_steps']), **one)['trials']))"
     )
-    with earlier.project_of(stage_of(cell)) as project:
+    with earlier.project_of(sources) as project:
         done = subprocess.run(
             [sys.executable, "-c", asked, cell.family, cell.profile, *cell.parts],
             cwd=project,
@@ -90,8 +94,10 @@ def earlier_first_steps(cell: Cell) -> list[dict[str, Any]]:
     return trials
 
 
-def difference(cell: Cell) -> str | None:
+def difference(cell: Cell, sources: Mapping[str, str]) -> str | None:
     """What the first steps of a cell show that its record does not; None where they agree bit by bit.
+
+    Args: sources: those the record was made with, as `earlier.locked_sources` has them.
 
     A record made on another processor may differ in its last bits from what the same sources make here. So where it
     differs, the sources it was made with are run here too, and it is those that must agree with the edited ones. The oracle
@@ -107,7 +113,7 @@ def difference(cell: Cell) -> str | None:
     if found is None:
         return None
     try:
-        return _apart(earlier_first_steps(cell), new)
+        return _apart(earlier_first_steps(cell, sources), new)
     except UserError as error:
         return f"{found}, and {error}"
 
@@ -138,17 +144,26 @@ def main(arguments: list[str] | None = None) -> None:
     for family in settings.FAMILIES:
         cells = [families.cell(family, profile, parts) for parts in summary.names(family, profile)]
         waiting = [cell for cell in cells if only_code_changed(found.get(stage_of(cell), []))]
+        # read before any is committed: DVC writes the lock anew each time, and a reader could find half of it
+        made_with = [earlier.locked_sources(stage_of(cell)) for cell in waiting]
         # a process for each cell, as in training: compiled programs pile up in one
         own = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1, "initializer": _begin}
         with ProcessPoolExecutor(given.workers, **own) as pool:
-            found_out = zip(waiting, pool.map(difference, waiting), strict=True)
-            for cell, why in tqdm(found_out, total=len(waiting), desc=family, disable=None):
-                if why is None:
-                    _commit(stage_of(cell))
-                    accepted += 1
-                else:
-                    print(f"{cell.name}: {why}; `make repro` trains it", flush=True)
-                    refused += 1
+            found_out = zip(waiting, pool.map(difference, waiting, made_with), strict=True)
+            settled: list[str] = []
+            try:
+                for cell, why in tqdm(found_out, total=len(waiting), desc=family, disable=None):
+                    if why is None:
+                        settled.append(stage_of(cell))
+                        accepted += 1
+                    else:
+                        print(f"{cell.name}: {why}; `make repro` trains it", flush=True)
+                        refused += 1
+                    if len(settled) == TOGETHER:
+                        _commit(*settled)
+                        settled.clear()
+            finally:
+                _commit(*settled)  # what was found out before an interruption stays
         timing = f"pipelines/{family}/{profile}/dvc.yaml:time_{profile}"
         if refused == 0 and timing in found and only_code_changed(found[timing]):
             _commit(timing)  # the same steps take the same time
@@ -164,10 +179,12 @@ def _begin() -> None:
     warnings.filterwarnings("ignore", message="There is a performance drop")
 
 
-def _commit(stage: str) -> None:
-    done = subprocess.run([*DVC, "commit", "--force", stage], capture_output=True, text=True, check=False)
+def _commit(*stages: str) -> None:
+    if not stages:
+        return
+    done = subprocess.run([*DVC, "commit", "--force", *stages], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        print(f"{stage}: dvc commit failed: {done.stderr.strip()}", file=sys.stderr)
+        print(f"{', '.join(stages)}: dvc commit failed: {done.stderr.strip()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

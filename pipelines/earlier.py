@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -46,16 +46,17 @@ def version_with(path: str, md5: str) -> bytes:
 
 
 @contextmanager
-def project_of(stage: str) -> Iterator[Path]:
-    """A temporary copy of the project in which the stage's sources are those of its lock entry; data/ is the same one."""
+def project_of(sources: Mapping[str, str]) -> Iterator[Path]:
+    """A temporary copy of the project with these sources (path -> MD5) as they were; data/ and results/ are the same."""
     with tempfile.TemporaryDirectory(prefix="earlier-") as name:
         copy = Path(name)
         for room in ROOMS:
             shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "params.yaml", copy / "params.yaml")
-        if (ROOT / "data").exists():
-            (copy / "data").symlink_to(ROOT / "data")
-        for path, md5 in locked_sources(stage).items():
+        for shared in ("data", "results"):  # some cells go on from another's record
+            if (ROOT / shared).exists():
+                (copy / shared).symlink_to(ROOT / shared)
+        for path, md5 in sources.items():
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             # a module that has become a package since would hide the file
             shutil.rmtree((copy / path).with_suffix(""), ignore_errors=True)
