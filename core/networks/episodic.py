@@ -43,8 +43,9 @@ class SetNorm(nn.Module):
         var, mean = torch.var_mean(known, dim=(0, 2, 3), correction=0)
         return F.batch_norm(x, mean, var, self._factor(), self.bias, training=False, eps=self.epsilon)
 
-    def _factor(self) -> Tensor | None:
-        return None if self.scale is None else 1 + self.scale
+    def _factor(self) -> Tensor:
+        # ones rather than None, of which torch has no second derivative
+        return torch.ones_like(self.bias) if self.scale is None else 1 + self.scale
 
 
 def omniglot(width: int = 64) -> Network:

@@ -18,7 +18,7 @@ from core.meta import Split
 from core.networks import episodic
 from core.networks.classifiers import Network
 from core.optimizers import GradientDescent
-from core.trees import Tree, tree_map
+from core.trees import Tree, detach, tree_map
 from pipelines.few_shot.data import Batch
 from pipelines.few_shot.learning import Making, chosen, number_of
 
@@ -86,7 +86,8 @@ class Learner:
 
     def step(self, state: Any, batch: Batch) -> Any:
         """One upper iteration."""
-        return self.solver.step(state, batch)[0]
+        # the second derivative of torch's batch norm leaves a graph, which would hold all that went before
+        return detach(self.solver.step(state, batch)[0])
 
     def learned(self, state: Any) -> Split:
         """The parameters that every task starts from."""
