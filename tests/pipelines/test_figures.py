@@ -30,11 +30,22 @@ def test_names(inputs: Sources) -> None:
     assert names[:6] == ["figure-1", "figure-2", "figure-7", "figure-1-log", "figure-2-log", "figure-7-log"]
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
     assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
+    assert len(names) == len(set(names)) == 20 + 3
+
+
+def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_up.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made_up.write_results(tmp_path, "embedded")
+    inputs = sources.load("embedded")
+    drawings = dict(figures.drawings(inputs))
     poisoned = {"poisoning", "poisoning-under-way", "figure-5c", "figure-6-untargeted", "figure-6-targeted"}
-    few_shot = {"few-shot-curves", "few-shot-calls", "figure-4b", "figure-5b", "few-shot-embedding"}
+    few_shot = {"few-shot-curves", "few-shot-calls", "figure-4b", "few-shot-embedding"}
     few_shot |= {f"task-{data}" for data in inputs.params["few_shot"]["data"]}
-    assert few_shot | poisoned <= set(names)
-    assert len(names) == len(set(names)) == 20 + 3 + len(few_shot) + len(poisoned)
+    assert few_shot | poisoned <= set(drawings)
+    with drawing.style():
+        for name in few_shot | poisoned:
+            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel()
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:

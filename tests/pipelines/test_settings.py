@@ -25,10 +25,11 @@ PAPERS = {
 """The methods that the paper compares, in its order."""
 EVERY = [
     (family, profile, parts)
-    for family in settings.FAMILIES
+    for family in PAPERS
     for profile in settings.PROFILES
     for parts in summary.names(family, profile)
 ]
+"""The cells of the families whose methods these are; those of attacks and of few-shot learning have tests of their own."""
 
 
 @pytest.fixture(scope="module")
