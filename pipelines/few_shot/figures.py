@@ -183,6 +183,8 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
 
 def tasks_shown(inputs: Sources) -> dict[str, str]:
     """Name of a figure -> the data set of which it shows a task."""
+    if not inputs.params[FAMILY].get("methods"):
+        return {}
     return {
         f"task-{data}": data for data in inputs.params[FAMILY]["data"]
         if "support" in inputs.cell(FAMILY, data, _shown(inputs)).get("learned", {})
