@@ -43,6 +43,10 @@ def stage_of(cell: Cell) -> str:
         if first in denoising.experiments(settings.profile_params(cell.family, cell.profile)):
             return f"{folder}:{denoising.stage_of(cell.profile, first, method, cell.settings)}"
         return f"{home}_{method}@{first}"
+    if cell.family == "few_shot":
+        first, second = cell.parts
+        named = denoising.experiments(settings.profile_params(cell.family, cell.profile))
+        return f"{home}_{first}@{second}" if first in named else f"{home}_{second}@{first}"
     first, second, preset = cell.parts
     return f"{home}_ablation@{second}-{preset}" if first == "ablation" else f"{home}_{second}@{first}-{preset}"
 

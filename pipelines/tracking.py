@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "ablation": "figure 7: lambda and nu",
     "time": "table 2: wall clock",
     "denoising": "table 3: data denoising",
+    "few_shot": "table 4: few-shot learning",
 }
 
 Point = tuple[str, float, int, int]
