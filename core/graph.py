@@ -7,7 +7,8 @@ may be meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from core.problem import Bilevel
 from core.trees import Tree, leaves, tree_map
-from core.validate import NO_SECOND_DERIVATIVE, place
+from core.validate import NO_SECOND_DERIVATIVE, WrittenOverError, copied, is_plain, place
 
 
 def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) -> None:
@@ -25,17 +26,15 @@ def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) ->
 
     Args: second: whether second derivatives of g are taken too.
     Raises: ValueError where g has no graph in v, or where second derivatives are taken and its gradient has none.
+    Warns: RuntimeWarning where they are taken, u does not move that gradient, and there is no h that it could move.
     """
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if not is_plain():
         return
     if second in problem.asked or True in problem.asked:
         return
     u, v = (tree_map(_of_its_own, tree) for tree in (u, v))
     with torch.enable_grad():
-        # copies, which a cost may write over
-        value = problem.lower(_copied(u), _copied(v), batch)
-        if not isinstance(value, Tensor) or value.dim():
-            raise ValueError("g must return a scalar tensor")  # `core.validate.reason` says it with what it returned
+        value = _of_copies("g", problem.lower, u, v, batch)
         gradients = _gradients(value, leaves(v), torch.ones_like(value))
         # a function marked once_differentiable says so in the graph only where what comes down to it has a graph itself
         seeded = _gradients(value, leaves(v), torch.ones_like(value).requires_grad_()) if second else []
@@ -48,12 +47,38 @@ def check_graph(problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool) ->
     if second and any(node.name().endswith("::Error") for node in _graph(seeded)):
         raise ValueError(f"{NO_SECOND_DERIVATIVE.format('u')} {at}: one of its functions is marked once_differentiable")
     if second and problem.equality is None and not _reaches(gradients, leaves(u)):
-        raise ValueError(f"the gradient of g in v does not depend on u (a detached u?): no lower level to choose {at}")
+        warnings.warn(
+            f"the gradient of g in v does not depend on u (a detached u?): df/du is grad_u f alone {at}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     problem.asked.add(second)
 
 
-def _copied(tree: Tree) -> Tree:
-    return tree_map(lambda leaf: leaf * 1, tree)
+def check_upper(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> None:
+    """Ask a problem once for its upper cost, on copies.
+
+    Raises: ValueError where f is no scalar, or writes over an argument.
+    """
+    if "f" in problem.asked or not is_plain():
+        return
+    with torch.no_grad():
+        _of_copies("f", problem.upper, u, v, batch)
+    problem.asked.add("f")
+
+
+def _of_copies(name: str, cost: Callable[..., Any], u: Tree, v: Tree, batch: Any) -> Tensor:
+    """The value of a cost, on copies of its arguments that it must not write over."""
+    copies = {"u": copied(u), "v": copied(v), "batch": copied(batch)}
+    value = cost(copies["u"], copies["v"], copies["batch"])
+    if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
+        raise ValueError(f"{name} must return a scalar tensor")  # `core.validate.reason` says it with what it returned
+    for argument, copy in copies.items():
+        if any(leaf._version for leaf in leaves(copy)):
+            raise WrittenOverError(
+                f"{name} writes over {argument} (an operation in place; work on a copy) {place(u, v, batch)}"
+            )
+    return value
 
 
 def _of_its_own(leaf: Tensor) -> Tensor:

@@ -47,5 +47,5 @@ class Bilevel:
     project_upper: Callable[[Tree], Tree] = unconstrained
     project_lower: Callable[[Tree], Tree] = unconstrained
     visited: Callable[[Any], Tensor | None] = every_entry
-    asked: set[bool] = field(default_factory=set, init=False, repr=False, compare=False)
-    """Whether g has been asked for its graph (`core.graph`), for first (False) and second (True) derivatives."""
+    asked: set[bool | str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """What `core.graph` has asked for: "f", and g's graph for first (False) and second (True) derivatives."""

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
-from core.graph import check_graph
+from core.graph import check_graph, check_upper
 from core.problem import Bilevel
 from core.trees import Tree, add_scaled, detach, leaves, scaled, tree_map
-from core.validate import NO_SECOND_DERIVATIVE, explained, reason
+from core.validate import NO_SECOND_DERIVATIVE, explained, reason, without_graph
 
 KINDS = ("gradients_f", "gradients_g", "hessian_products", "cross_products", "jacobian_products_h")
 _open: list[Counter[str]] = []
@@ -50,7 +50,8 @@ def _count(**calls: int) -> None:
 
 def derivatives(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The derivatives of f and g that products are made of, for `core.validate.reason` to take one after the other."""
-    for name, cost, argument in (("f", problem.upper, 1), ("g", problem.lower, 0), ("g", problem.lower, 1)):
+    costs = (("f", problem.upper), ("g", problem.lower))
+    for name, cost, argument in ((name, cost, argument) for name, cost in costs for argument in (0, 1)):
         first = f"{name} has no gradient in {'uv'[argument]}"
         yield first, lambda cost=cost, argument=argument: grad(cost, argnums=argument)(u, v, batch)
     inner = grad(problem.lower, argnums=1)
@@ -68,15 +69,31 @@ def derivatives(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Iterator[tupl
 
 
 def _explained(
-    call: Callable[[], Any], problem: Bilevel, u: Tree, v: Tree, batch: Any, second: bool = False
+    call: Callable[[], Any],
+    problem: Bilevel,
+    u: Tree,
+    v: Tree,
+    batch: Any,
+    *,
+    upper: bool = False,
+    lower: bool = True,
+    second: bool = False,
 ) -> Any:
-    """The result of `call`, where it fails with the reason; `second`: it takes second derivatives of g."""
+    """The result of `call`, where it fails with the reason.
+
+    Args: upper, lower: whether it asks f, and g. second: whether it takes second derivatives of g.
+    """
 
     def asked() -> Any:
-        result = call()
-        check_graph(problem, u, v, batch, second)
-        return result
+        if upper:
+            check_upper(problem, u, v, batch)
+        if lower:
+            check_graph(problem, u, v, batch, second)
+        with without_graph():
+            return call()
 
+    if torch.compiler.is_compiling():
+        return call()
     return explained(asked, problem, u, v, batch, derivatives)
 
 
@@ -98,14 +115,15 @@ def lower_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tre
 def upper_gradient(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> Tree:
     """grad_u f(u, v), a tree like u. One gradient of f."""
     _count(gradients_f=1)
-    return _explained(lambda: grad(problem.upper, argnums=0)(u, v, batch), problem, u, v, batch)
+    gradient = grad(problem.upper, argnums=0)
+    return _explained(lambda: gradient(u, v, batch), problem, u, v, batch, upper=True, lower=False)
 
 
 def upper_gradients(problem: Bilevel, u: Tree, v: Tree, batch: Any) -> tuple[Tree, Tree]:
     """(grad_u f, grad_v f), trees like u and v. One gradient of f."""
     _count(gradients_f=1)
     gradients: tuple[Tree, Tree] = _explained(
-        lambda: grad(problem.upper, argnums=(0, 1))(u, v, batch), problem, u, v, batch
+        lambda: grad(problem.upper, argnums=(0, 1))(u, v, batch), problem, u, v, batch, upper=True, lower=False
     )
     return gradients
 
@@ -220,7 +238,7 @@ def penalty_gradients(
             return vjp(lambda u_: pieces(u_, v), u)
         return vjp(lambda v_: pieces(u, v_), v) if wrt == "v" else vjp(pieces, u, v)
 
-    (cost, residual, constraint), pull = _explained(linearised, problem, u, v, batch, second=True)
+    (cost, residual, constraint), pull = _explained(linearised, problem, u, v, batch, upper=True, second=True)
     if not isinstance(cost, Tensor) or cost.dim():
         # pulled back, a vector would stand for the sum of its entries
         raise ValueError(reason(problem, u, v, batch, derivatives))

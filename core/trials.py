@@ -24,6 +24,7 @@ from torch.func import vmap
 from core.loops import laid_out
 from core.solvers.base import Solver
 from core.trees import Tree, flatten, tree_map
+from core.validate import without_graph
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -45,9 +46,25 @@ def row(state: Tree, index: int) -> Tree:
 def batched(solver: Solver, batch_axis: int | None = -1) -> Step:
     """`solver.step` for stacked states.
 
+    At the first call the first trial also takes the step alone: what is wrong with a problem is not looked for in a batch.
+
     Args: batch_axis: -1 where every trial has its own batch (stacked like the states), None where all share one.
     """
-    return vmap(solver.step, in_dims=(-1, batch_axis), out_dims=-1)
+    together = vmap(solver.step, in_dims=(-1, batch_axis), out_dims=-1)
+    alone: list[bool] = []
+
+    def step(state: Any, batch: Any) -> tuple[Any, Any]:
+        if not alone and not torch.compiler.is_compiling():
+            solver.step(row(state, 0), batch if batch_axis is None else row(batch, 0))
+            alone.append(True)
+        if torch.compiler.is_compiling():
+            stepped: tuple[Any, Any] = together(state, batch)
+            return stepped
+        with without_graph():
+            stepped = together(state, batch)
+        return stepped
+
+    return step
 
 
 @functools.cache
@@ -86,10 +103,15 @@ def advancing(step: Step) -> Advance:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 1000)
     whole: dict[str, Any] = {"fullgraph": True, "dynamic": False, "options": {"deterministic": True}}
     program = torch.compile(functools.partial(_looped, step), **whole)
+    begun: list[bool] = []
 
     def run(state: Any, batch: Any, iterations: int) -> Any:
+        if not begun:
+            step(state, batch)  # what is wrong with a problem is not looked for in a program
+            begun.append(True)
         _, rebuild = flatten(state)
-        return rebuild(program(torch.tensor(iterations), state, batch))
+        with torch.no_grad():
+            return rebuild(program(torch.tensor(iterations), state, batch))
 
     return run
 

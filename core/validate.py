@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from core.problem import Bilevel
-from core.trees import Tree, leaves, tree_map
+from core.trees import Tree, leaves
 
 Derivatives = Callable[[Bilevel, Tree, Tree, Any], Iterator[tuple[str, Callable[[], Any]]]]
 """(problem, u, v, batch) -> what is wrong where a derivative fails, and the call that takes it; the simplest first."""
@@ -25,6 +26,12 @@ _NOT_NEGATIVE = (
     *("lambda_0", "epsilon_0", "eta", "steps"),
 )
 """How the names of settings end of which none is negative."""
+_COUNTS = ("steps", "kept", "neumann_terms", "samples")
+"""How the names of those end that are whole numbers."""
+
+
+class WrittenOverError(ValueError):
+    """A cost changed one of its arguments."""
 
 
 def check_start(u: Tree, v: Tree) -> None:
@@ -53,6 +60,17 @@ def check_start(u: Tree, v: Tree) -> None:
         raise ValueError(f"u is on {_listed(devices['u'])}, v on {_listed(devices['v'])}: move one of them")
 
 
+def is_plain() -> bool:
+    """Whether torch computes step by step here: not in a program being compiled, nor under `torch.func` transforms."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None
+
+
+def without_graph() -> Any:
+    """The context in which what a cost closes over, a network's parameters say, leaves no graph in the results; under
+    `torch.func` transforms none, since these differentiate through it."""
+    return torch.no_grad() if is_plain() else nullcontext()
+
+
 def can_be_looked_at(tensor: Tensor) -> bool:
     """Whether its entries can be asked for: not in a program being compiled, under `torch.func` transforms (a batched one
     has no entries of its own), or on the meta device."""
@@ -63,13 +81,17 @@ def can_be_looked_at(tensor: Tensor) -> bool:
 
 def check_settings(of: str, known: Collection[str], settings: Mapping[str, Any]) -> None:
     """Raises ValueError for a setting that `of` does not have, for a negative step size, damping, weight, tolerance, growth
-    or decay (NaN is one too)."""
+    or decay (NaN is one too), for an infinite step size, and for a number of steps or samples that is no whole number."""
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"{of} has no setting {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
     for setting, value in settings.items():
-        if setting.endswith(_NOT_NEGATIVE) and isinstance(value, int | float) and not value >= 0:
+        if setting.endswith(_COUNTS) and value is not None and not isinstance(value, int):
+            raise ValueError(f"{setting} of {of} is a whole number, it is {value!r}")
+        if setting.endswith(_NOT_NEGATIVE) and isinstance(value, SupportsFloat) and not float(value) >= 0:
             raise ValueError(f"{setting} of {of} is not negative, it is {value}")
+        if setting.endswith("step_size") and isinstance(value, SupportsFloat) and float(value) == float("inf"):
+            raise ValueError(f"{setting} of {of} is finite, it is {value}")
 
 
 def explained(
@@ -83,6 +105,8 @@ def explained(
         return call()
     try:
         return call()
+    except WrittenOverError:
+        raise
     except _FAILURES as error:
         why = reason(problem, u, v, batch, derivatives)
         if why is None:
@@ -96,7 +120,7 @@ def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivati
     Args: derivatives: those that are asked for where both costs can be evaluated; of `core.products`.
     """
     at = place(u, v, batch)
-    u, v = tree_map(torch.clone, u), tree_map(torch.clone, v)  # a cost that writes over its arguments is asked too
+    u, v, batch = copied(u), copied(v), copied(batch)  # a cost that writes over its arguments is asked too
     for name, cost in (("f", problem.upper), ("g", problem.lower)):
         try:
             value = cost(u, v, batch)
@@ -104,6 +128,8 @@ def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivati
             return f"{name}(u, v, batch) cannot be evaluated {at}: {_first_line(error)}"
         if not isinstance(value, Tensor) or value.dim() > 0:
             return f"{name}(u, v, batch) must return a scalar tensor, it returned {shape(value)} {at}"
+        if not value.is_floating_point():
+            return f"{name}(u, v, batch) must return a tensor of floating point, it returned {value.dtype} {at}"
     if problem.equality is not None:
         try:
             residuals = problem.equality(u, v, batch)
@@ -117,6 +143,11 @@ def reason(problem: Bilevel, u: Tree, v: Tree, batch: Any, derivatives: Derivati
         except _FAILURES as error:
             return f"{words} {at}: {_first_line(error)}"
     return None
+
+
+def copied(tree: Any) -> Any:
+    """The same numbers in new tensors, of a graph that goes on; what else a batch holds stays as it is."""
+    return pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, tree)
 
 
 def place(u: Tree, v: Tree, batch: Any) -> str:

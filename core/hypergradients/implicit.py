@@ -41,7 +41,7 @@ def implicit_cg(
         if can_be_looked_at(info.residual) and bool(inconsistent(info, b, steps=steps)):
             warnings.warn(
                 f"implicit-cg: (H_vv + sigma I) q = grad_v f has no solution {place(u, v, batch)}, a residual of"
-                f" {float(info.residual) ** 0.5:.2g} is left: H_vv is singular, give a damping",
+                f" {float(info.residual) ** 0.5:.2g} is left: H_vv is singular or indefinite, give a damping",
                 RuntimeWarning,
                 stacklevel=5,  # who called `hypergradient`
             )

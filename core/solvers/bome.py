@@ -89,7 +89,7 @@ class BOME:
         if self.barrier == "gradient":
             phi = self.eta * size
         else:
-            phi = self.eta * (problem.lower(u, v, batch) - problem.lower(u, w, batch))
+            phi = self.eta * (problem.lower(u, v, batch) - problem.lower(u, w, batch)).detach()
         present = size > 0
         slope = dot(f_u, q_u) + dot(f_v, q_v)
         weight = torch.where(present, (phi - slope) / torch.where(present, size, 1.0), 0.0).clamp(min=0)

@@ -161,6 +161,8 @@ class Penalty:
     def step(self, state: PenaltyState, batch: Any = None) -> tuple[PenaltyState, Metrics]:
         """One u-update after T v-updates, then the tolerance test. See `core.solvers.base.Solver.step`."""
         problem, u = self.problem, state.u
+        if self.test_batch == "full" and not isinstance(batch, WithTest):
+            raise ValueError("test_batch='full': the batch is a core.solvers.penalty.WithTest(step=..., test=...)")
         batch, full = (batch.step, batch.test) if self.test_batch == "full" else (batch, batch)
         sign = 1.0 if self.multiplier_sign == "plus" else -1.0
         nu = state.nu if self.multiplier_sign == "plus" else scaled(-1.0, state.nu)

@@ -64,7 +64,7 @@ def test_views_and_results_in_place_make_no_bytes() -> None:
 def test_the_cost_model(depth: int, slack: float) -> None:
     """In forward passes F. A network of L layers lacks the gradient of its input, one product in 3L: hence the slack."""
     problem, u, v = perceptron(depth)
-    problem.asked.update((False, True))  # for its graph: asked before the first product of each order
+    problem.asked.update(("f", False, True))  # for its graph: asked before the first product of each order
     forward = flops(lambda: problem.lower(u, v, None))
     assert forward == depth * 2 * ROWS * WIDTH * WIDTH
     gradient = flops(lambda: lower_gradient(problem, u, v, None))

@@ -271,7 +271,7 @@ def test_the_costs_themselves_are_called_once() -> None:
         return cost
 
     problem = Bilevel(counted("upper"), counted("lower"), counted("equality"))
-    problem.asked.add(True)  # for its graph, which is one more call, of the lower cost, before the first product
+    problem.asked.update(("f", True))  # which is one more call of f and of g before the first product
     penalty_gradients(problem, u, v, None, gamma=1.0, nu=NU, lam=0.5, mu=MU)
     assert called == {"upper": 1, "lower": 1, "equality": 1}
 

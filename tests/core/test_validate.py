@@ -134,6 +134,26 @@ def test_a_negative_setting_of_a_solver_is_named(name: str, setting: str, value:
         solvers.make(name, PROBLEM, **{setting: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "words"),
+    [
+        ("penalty", "gamma_0", torch.tensor(-1.0), "is not negative"),
+        ("gd", "lower_steps", 2.5, "is a whole number"),
+        ("k-rmd", "kept", "two", "is a whole number"),
+        ("gd", "upper_step_size", float("inf"), "is finite"),
+    ],
+)
+def test_other_wrong_settings_are_named(name: str, setting: str, value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{setting} of solver {name} {words}, it is "):
+        solvers.make(name, PROBLEM, **{setting: value})
+
+
+def test_a_full_test_needs_its_own_batch() -> None:
+    solver = solvers.make("penalty", PROBLEM, test_batch="full")
+    with pytest.raises(ValueError, match=r"^test_batch='full': the batch is a core.solvers.penalty.WithTest"):
+        solver.step(solver.init(*points()), normal(V, seed=3))
+
+
 # shapes and batches
 
 

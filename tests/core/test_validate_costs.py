@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +14,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import ctc_loss, log_softmax, scaled_dot_product_attention
 
-from core import Bilevel, solvers
+from core import Bilevel, solvers, trials
 from core.products import linearize, lower_gradient
-from tests.core.cases import PROBLEM, QUADRATIC
+from core.trees import leaves
+from tests.core.cases import PROBLEM, QUADRATIC, make
 from tests.core.checks import assert_near
 from tests.core.everything import PROBLEM_OF_ANY, everything, run, takes
-from tests.core.quadratics import U, normal, points
+from tests.core.quadratics import U, V, normal, points
 
 Cost = Callable[[Any, Any, Any], Any]
 
@@ -55,11 +58,6 @@ def test_an_upper_cost_that_is_no_scalar_is_named(call: Any, name: str, what: st
 # what cannot be differentiated
 
 
-def changes_v(u: Any, v: Any, batch: Any) -> Any:
-    """Writes over its argument."""
-    return (v.mul_(2) ** 2).sum() * u.sum()
-
-
 def changes_what_is_needed(u: Any, v: Any, batch: Any) -> Any:
     """Writes over a tensor that the gradient of an earlier line needs."""
     w = torch.exp(v * u.sum())
@@ -72,7 +70,7 @@ def leaves_torch(u: Any, v: Any, batch: Any) -> Any:
     return torch.as_tensor(v.numpy() ** 2).sum() * u.sum()
 
 
-@pytest.mark.parametrize("lower", [changes_v, changes_what_is_needed, leaves_torch])
+@pytest.mark.parametrize("lower", [changes_what_is_needed, leaves_torch])
 @everything
 def test_a_cost_without_a_gradient_is_named(call: Any, name: str, lower: Cost) -> None:
     with pytest.raises(ValueError, match=r"^g has no gradient in [uv] with u \[3\], v \[5\], batch None: \S"):
@@ -89,6 +87,93 @@ def test_an_operation_in_place_that_is_harmless_is_not_refused(call: Any, name: 
     same = Bilevel(PROBLEM.upper, lambda u, v, batch: ((2 * v * (1 + u.sum() ** 2)) ** 2).sum())
     found = call(name, Bilevel(PROBLEM.upper, lower), *points())
     assert_near(found, call(name, same, *points()), 1e-11)
+
+
+def closing_over(weight: Tensor, batch: Tensor | None = None) -> Bilevel:
+    """f and g with a tensor that is no argument of theirs."""
+    return Bilevel(
+        lambda u, v, batch: PROBLEM.upper(u, weight * v, None) + (0 if batch is None else batch.sum()),
+        lambda u, v, batch: PROBLEM.lower(u, weight * v, None) + (0 if batch is None else (batch * v).sum()),
+    )
+
+
+@everything
+def test_what_a_cost_closes_over_leaves_no_graph(call: Any, name: str) -> None:
+    """A network's parameters ask for gradients; what is carried on would keep the graph of every step."""
+    weight, batch = (1 + 0.1 * normal(V, seed=seed).abs() for seed in (5, 6))
+    found = call(name, closing_over(weight.clone().requires_grad_()), *points(), batch.clone().requires_grad_())
+    assert not any(leaf.requires_grad for leaf in leaves(found))
+    if call is run:
+        solver = make(name, closing_over(weight.clone().requires_grad_()))
+        together = trials.stack([solver.init(*points(index)) for index in range(2)])
+        stepped = trials.batched(solver, None)(together, batch.clone().requires_grad_())
+        assert not any(leaf.requires_grad for leaf in leaves(stepped))
+    assert_near(found, call(name, closing_over(weight), *points(), batch), 1e-12)
+
+
+@pytest.mark.parametrize("cost", ["upper", "lower"])
+@pytest.mark.parametrize("argument", ["u", "v", "batch"])
+@everything
+def test_a_cost_that_writes_over_its_arguments_is_named(call: Any, name: str, argument: str, cost: str) -> None:
+    """And what it was given is left as it was."""
+
+    def writes(u: Any, v: Any, batch: Any) -> Any:
+        value = getattr(PROBLEM, cost)(u, v, None) + batch.sum()
+        {"u": u, "v": v, "batch": batch}[argument].mul_(2)
+        return value
+
+    given = (*points(), normal(V, seed=7))
+    kept = [one.clone() for one in given]
+    if cost == "upper" and "gradients_f" not in takes(call, name):
+        return
+    letter = {"upper": "f", "lower": "g"}[cost]
+    with pytest.raises(ValueError, match=rf"^{letter} writes over {argument} \(an operation in place"):
+        call(name, replace(PROBLEM, **{cost: writes}), *given)
+    for one, before in zip(given, kept, strict=True):
+        assert torch.equal(one, before)
+
+
+class NoBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise RuntimeError("of its own")
+
+
+@everything
+def test_an_upper_cost_without_a_gradient_in_u_is_named(call: Any, name: str) -> None:
+    if "gradients_f" not in takes(call, name):
+        return
+    problem = Bilevel(lambda u, v, batch: PROBLEM.upper(NoBackward.apply(u), v, None), PROBLEM.lower)
+    with pytest.raises(ValueError, match=r"^f has no gradient in u with u \[3\], v \[5\], batch None: of its own"):
+        call(name, problem, *points())
+
+
+@everything
+def test_a_lower_cost_of_integers_is_named(call: Any, name: str) -> None:
+    problem = Bilevel(PROBLEM.upper, lambda u, v, batch: torch.tensor(3))
+    words = r"^g\(u, v, batch\) must return a tensor of floating point, it returned torch.int64"
+    with pytest.raises(ValueError, match=words):
+        call(name, problem, *points())
+
+
+@pytest.mark.parametrize("name", ["itd", "penalty"])
+def test_trials_side_by_side_are_asked_too(name: str) -> None:
+    """The first of them, alone."""
+    problem = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u, v.detach(), None))
+    solver = solvers.make(name, problem)
+    together = trials.stack([solver.init(*points(index)) for index in range(2)])
+    step = trials.batched(solver, None)
+    for call in (lambda: step(together, None), lambda: trials.advancing(step)(together, None, 2)):
+        with pytest.raises(ValueError, match="^g does not depend on v"):
+            call()
 
 
 # what torch takes for a constant
@@ -162,20 +247,24 @@ def test_a_function_of_once_only_is_named_where_second_derivatives_are_taken(cal
 
 
 @everything
-def test_a_lower_cost_that_does_not_see_u_is_named(call: Any, name: str) -> None:
-    """A lower solution that nothing can change, where second derivatives are taken; with h, u may act through it alone."""
+def test_a_lower_cost_that_does_not_see_u_is_told(call: Any, name: str) -> None:
+    """A lower solution that nothing can change, where second derivatives are taken."""
     problem = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u.detach(), v, batch))
     if not takes(call, name) & {"hessian_products", "cross_products"}:
-        call(name, problem, *points())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            call(name, problem, *points())
         return
     words = r"^the gradient of g in v does not depend on u \(a detached u\?\): .* with u \[3\]"
-    with pytest.raises(ValueError, match=words):
+    with pytest.warns(RuntimeWarning, match=words):
         call(name, problem, *points())
 
 
 def test_with_a_constraint_u_may_be_seen_by_h_alone() -> None:
     problem = Bilevel(PROBLEM.upper, lambda u, v, batch: PROBLEM.lower(u.detach(), v, batch), lambda u, v, batch: u - v[:3])
-    run("penalty", problem, *points())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run("penalty", problem, *points())
 
 
 @everything
