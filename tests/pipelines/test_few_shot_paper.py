@@ -1,4 +1,4 @@
-"""Every few-shot cell of the profiles cpu and paper starts and takes two upper iterations, on random images of its size."""
+"""Few-shot cells of the profiles cpu and paper start and take two upper iterations, on random images of their size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ from pipelines.few_shot.data import Source
 from pipelines.few_shot.stored import FewShot, MetaTest
 from pipelines.settings import Cell, profile_params
 
-CELLS = [(profile, parts) for profile in ("cpu", "paper") for parts in summary.names("few_shot", profile)]
+
+def told_apart() -> list[tuple[str, tuple[str, ...]]]:
+    """A cell for each profile, source of images, way, and method or variant; shots make no other program."""
+    found: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}
+    for profile in ("cpu", "paper"):
+        for parts in summary.names("few_shot", profile):
+            prepared = profile_params("few_shot", profile)["prepared"][data_of(families.cell("few_shot", profile, parts))]
+            found.setdefault((profile, prepared["source"], str(prepared["way"]), parts[1]), (profile, parts))
+    return list(found.values())
+
+
+CELLS = told_apart()
 SIDES = {"omniglot": (28, 28), "fc100": (3, 32, 32)}
 
 
