@@ -45,6 +45,10 @@ def stage_of(cell: Cell) -> str:
         return f"{home}_{method}@{first}"
     if cell.family in attacks.FAMILIES:
         return f"{folder}:{attacks.stage_of(cell)}"
+    if cell.family == "few_shot":
+        first, second = cell.parts
+        named = denoising.experiments(settings.profile_params(cell.family, cell.profile))
+        return f"{home}_{first}@{second}" if first in named else f"{home}_{second}@{first}"
     first, second, preset = cell.parts
     return f"{home}_ablation@{second}-{preset}" if first == "ablation" else f"{home}_{second}@{first}-{preset}"
 

@@ -25,6 +25,7 @@ from pipelines.settings import PROFILES
 
 REPORTS = Path("reports")
 _OF_FIGURES = {
+    "few_shot": r"table[-_ ]?0?4(?!\d)|few[-_ ]shot|figure-[45]b|^task-",
     "time": r"table[-_ ]?0?2(?!\d)|clock|time|timing",
     "ablation": r"fig(ure)?[-_ ]?0?7(?!\d)|ablation|lambda",
     "denoising": r"table[-_ ]?0?3(?!\d)|denoising|importance|trusted|lower[-_ ]steps|accurac|learning",

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from ruamel.yaml import YAML
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor
 
 from core.accounting import flops
 from core.networks import episodic
 from core.trees import flatten
-from pipelines import corrupt, families, train
+from pipelines import accept, corrupt, families, summary, train
 from pipelines.datasets import sealed
 from pipelines.datasets.class_splits import Classes
 from pipelines.errors import UserError
@@ -468,3 +469,22 @@ def test_every_cell_names_what_there_is() -> None:
             for name, variants in block.get("experiments", {}).items():
                 assert set(variants) == set(block["cells"][name])
                 assert {block["cells"][name][variant]["data"] for variant in variants} <= set(block["prepared"])
+
+
+def test_every_cell_has_the_stage_that_accept_settles() -> None:
+    root = Path(__file__).resolve().parents[2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for profile in ("embedded", "cpu", "paper"):
+            block = profile_params("few_shot", profile)
+            found = YAML(typ="safe").load(root / f"pipelines/few_shot/{profile}/dvc.yaml")["stages"]
+            lists = {f"${{{profile}.{key}}}": block[key] for key in ("data", "methods")}
+            lists |= {f"${{{profile}.experiments.{name}}}": some for name, some in block.get("experiments", {}).items()}
+            trained = {name: stage["matrix"] for name, stage in found.items() if name.startswith("train_")}
+            there = {
+                f"pipelines/few_shot/{profile}/dvc.yaml:{name}@{one}"
+                for name, matrix in trained.items()
+                for one in lists[next(iter(matrix.values()))]
+            }
+            cells = [families.cell("few_shot", profile, parts) for parts in summary.names("few_shot", profile)]
+            assert {accept.stage_of(one) for one in cells} == there and len(there) == len(cells)
