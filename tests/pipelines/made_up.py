@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -377,17 +376,25 @@ def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
 
     Args: small: changes of how digits-25 is prepared.
     """
+    cells = {family: settings.load_params(family)["cpu"]["cells"] for family in ("few_shot", "poisoning")}
     full: dict[str, Any] = {
         "synthetic": {"presets": ["described", "released"]},
         "denoising": {"data": ["mnist-25", "mnist-50"]},
-        "poisoning": {},
+        "few_shot": {
+            "methods": ["maml", "protonet", "itd", "approxgrad", "penalty"],
+            "experiments": {name: [*cells["few_shot"][name]] for name in ("meta-learners", "one-task", "lower-steps")},
+        },
+        "poisoning": {
+            "methods": ["label-flipping", "approxgrad", "penalty"],
+            "experiments": {name: [*held] for name, held in cells["poisoning"].items() if not name.startswith("mnist")},
+        },
     }
     for family, lists in full.items():
         params = copy.deepcopy(settings.load_params(family))  # kept for whoever asks next
         params["cpu"].update(lists)
         for profile in settings.PROFILES:
             block = params[profile]
-            if family != "poisoning":
+            if family in ("synthetic", "denoising"):
                 block["methods"] = [method for method in block["methods"] if method in published.LABELS]
         if family == "denoising":
             params["embedded"]["prepared"]["digits-25"].update(small or {})
@@ -395,5 +402,3 @@ def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
         path.parent.mkdir(parents=True)
         with path.open("w") as stream:
             YAML().dump(json.loads(json.dumps(params)), stream)
-    (root / "pipelines/few_shot").mkdir(parents=True)
-    shutil.copy(settings.params_path("few_shot"), root / "pipelines/few_shot/params.yaml")

@@ -30,7 +30,8 @@ def test_names(inputs: Sources) -> None:
     assert names[:6] == ["figure-1", "figure-2", "figure-7", "figure-1-log", "figure-2-log", "figure-7-log"]
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
     assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
-    assert len(names) == len(set(names)) == 20 + 3
+    assert {"poisoning", "figure-5c", "figure-6-targeted", "few-shot-curves", "figure-4b", "figure-5b"} <= set(names)
+    assert len(names) == len(set(names)) == 20 + 3 + 5 + 5 + len(inputs.params["few_shot"]["data"])
 
 
 def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,7 @@ class Sizes(TorchDispatchMode):
 def test_no_lower_step_copies_the_rows() -> None:
     u, w, batch = draw(n=50, d=40)
     problem = poisoning("untargeted", DECAY)
+    problem.asked.update(("f", False, True))  # which is done once, on copies, before the first product
     with Sizes() as noted:
         penalty_gradients(problem, u, w, batch, gamma=1.0, nu=torch.zeros_like(w), lam=1.0, wrt="v")
         linearize(problem, u, w, batch).hessian(w)

@@ -46,6 +46,8 @@ def test_all_tables_twice(place: Path) -> None:
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls"}
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
+    experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
+    experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}
     assert set(first) == {f"{name}.{kind}" for name in {*tables.DRAWN, *experiments} for kind in ("md", "csv")}
     tables.main(["cpu"])
     assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
