@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import settings, summary
-from pipelines.closure import closure
+from pipelines import settings
 from pipelines.denoising.cells import experiments, table
 from pipelines.settings import PROFILES, Cell
 
@@ -70,21 +69,11 @@ def stages(family: str) -> dict[str, Any]:
                 made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
                     family, profile, parts, matrix, opened(family, profile, data)
                 )
-        if summary.is_timed(family, profile):
-            timed = [cells[first][second] for first, second in block["timing"]["cells"]]
-            names = [one.get("data", parts[0]) for one, parts in zip(timed, block["timing"]["cells"], strict=True)]
-            modules = sorted({module for one in timed for module in modules_of(one)})
-            made[f"time_{profile}"] = {
-                "desc": "seconds of an upper iteration, and lower steps a second",
-                "wdir": shared.WDIR,
-                "cmd": f"python -m pipelines.{family}.timing {profile}",
-                "deps": [
-                    *closure(f"pipelines.{family}.timing", *modules),
-                    *sorted({file for name in names for file in opened(family, profile, name)[:1]}),
-                ],
-                "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
-                "outs": shared.in_git(f"results/{profile}/{family}/timings.json"),
-            }
+        timed = shared.timed_cells(block)
+        modules = [module for _, one in timed for module in modules_of(one)]
+        read = [file for data, _ in timed for file in opened(family, profile, data)[:1]]
+        desc = "seconds of an upper iteration, and lower steps a second"
+        made.update(shared.timer(family, profile, desc, modules, read))
         made.update(shared.gatherers(family, profile))
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,9 @@ def legend(figure: Figure, handles: list[Line2D]) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 7), frameon=False)
 
 
-def handles(methods: list[str]) -> list[Line2D]:
-    """Legend entries of methods."""
-    return [Line2D([], [], label=LABELS[method], **{**look, "marker": ""}) for method, look in looks(methods).items()]
+def handles(methods: Iterable[str], label: Callable[[str], str] = LABELS.__getitem__) -> list[Line2D]:
+    """Legend entries of methods, lines without markers; `label`: method -> what is read."""
+    return [Line2D([], [], label=label(method), **{**look, "marker": ""}) for method, look in looks(methods).items()]
 
 
 def published_handle() -> Line2D:

@@ -12,7 +12,7 @@ import functools
 import importlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,31 @@ def evaluator(family: str, profile: str, parts: list[str], matrix: Mapping[str, 
         "deps": [f"{folder}/train.json", *closure("pipelines.evaluate", f"pipelines.{family}.metrics"), *data],
         "outs": in_git(f"{folder}/metrics.json"),
     }
+
+
+def timer(family: str, profile: str, desc: str, modules: Iterable[str], data: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The timing stage of a family whose profile lists what to time; none where nothing is timed.
+
+    Args: modules: those that the timed cells load by name. data: the prepared files that they open.
+    """
+    if not summary.is_timed(family, profile):
+        return {}
+    return {
+        f"time_{profile}": {
+            "desc": desc,
+            "wdir": WDIR,
+            "cmd": f"python -m pipelines.{family}.timing {profile}",
+            "deps": [*closure(f"pipelines.{family}.timing", *sorted(set(modules))), *sorted(set(data))],
+            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
+            "outs": in_git(f"results/{profile}/{family}/timings.json"),
+        }
+    }
+
+
+def timed_cells(block: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(data set, settings) of the cells whose time is taken."""
+    cells = [(first, block["cells"][first][second]) for first, second in block.get("timing", {}).get("cells", [])]
+    return [(str(cell.get("data", first)), cell) for first, cell in cells]
 
 
 def gatherers(family: str, profile: str) -> dict[str, Any]:
@@ -269,19 +294,10 @@ def experiments(profile: str, block: Mapping[str, Any]) -> dict[str, Any]:
             "deps": [*(f"{folder}/train.json" for folder in folders), *code, *opened],
             "outs": in_git(*(f"{folder}/metrics.json" for folder in folders)),
         }
-    if "timing" in block:
-        timed = [block["cells"][name][variant] for name, variant in block["timing"]["cells"]]
-        modules = sorted({module for cell in timed for module in modules_of(cell)})
-        data = sorted({f"data/prepared/{profile}/{cell['data']}/train.npz" for cell in timed})
-        stages[f"time_{profile}"] = {
-            "desc": "seconds of an upper iteration",
-            "wdir": WDIR,
-            "cmd": f"python -m pipelines.denoising.timing {profile}",
-            "deps": [*closure("pipelines.denoising.timing", *modules), *data],
-            "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
-            "outs": in_git(f"results/{profile}/{family}/timings.json"),
-        }
-    return stages
+    timed = timed_cells(block)
+    modules = [module for _, cell in timed for module in modules_of(cell)]
+    opened = [f"data/prepared/{profile}/{data}/train.npz" for data, _ in timed]
+    return stages | timer(family, profile, "seconds of an upper iteration", modules, opened)
 
 
 def theory() -> dict[str, Any]:
@@ -343,22 +359,11 @@ def few_shot() -> dict[str, Any]:
             )  # fmt: skip
             sealed = [f"{folder}/{file}" for file in ("test.npz", "sealed.npz", INDEX_FILE)]
             stages[f"evaluate_{profile}_{name}"] = evaluator(family, profile, [name, "${item.variant}"], of, sealed)
-        if "timing" in block:
-            cells = [block["cells"][first][second] for first, second in block["timing"]["cells"]]
-            timed = sorted({
-                cell.get("data", first) for cell, (first, _) in zip(cells, block["timing"]["cells"], strict=True)
-            })  # fmt: skip
-            stages[f"time_{profile}"] = {
-                "desc": "seconds of an upper iteration, and with the encoder in every lower step",
-                "wdir": WDIR,
-                "cmd": f"python -m pipelines.few_shot.timing {profile}",
-                "deps": [
-                    *closure("pipelines.few_shot.timing", *sorted({one for cell in cells for one in learned_by(cell)})),
-                    *(f"{folder_of(profile, data, family).as_posix()}/train.npz" for data in timed),
-                ],
-                "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.timing"]}],
-                "outs": in_git(f"results/{profile}/{family}/timings.json"),
-            }
+        timed = timed_cells(block)
+        desc = "seconds of an upper iteration, and with the encoder in every lower step"
+        modules = [module for _, cell in timed for module in learned_by(cell)]
+        read = [f"{folder_of(profile, data, family).as_posix()}/train.npz" for data, _ in timed]
+        stages.update(timer(family, profile, desc, modules, read))
     return stages
 
 

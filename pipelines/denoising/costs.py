@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from pipelines import published
 from pipelines.denoising.further import LOSS, changed, data_of
 from pipelines.denoising.rows import SUMMARY, has, label, method_of, seconds_of
-from pipelines.drawing import canvas, caption, legend, line, looks
+from pipelines.drawing import canvas, caption, handles, legend, line, looks
 from pipelines.sources import Sources
 
 COSTS = "denoising/costs.json"
@@ -41,7 +40,7 @@ def accuracy_against_cost(inputs: Sources) -> Figure:
     paper.set(title="the paper, MNIST with 25% noise", xlabel="seconds")
     for axes in (clock, calls):
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    legend(figure, [Line2D([], [], label=label(one), **{**look[one], "marker": ""}) for one in methods])
+    legend(figure, handles(methods, label))
     said = (
         "Mean of the trials with a band of one s.d., after equal tuning. Seconds: upper iterations times their measured"
         f" time. {CALLS_OF}"
@@ -68,7 +67,7 @@ def hypercleaning(inputs: Sources) -> Figure:
             axes.set_xscale("log")
     for axes, what in zip(grid[-1], ("seconds", "oracle calls") * 2, strict=True):
         axes.set_xlabel(what)
-    legend(figure, [Line2D([], [], label=label(one), **{**one_look, "marker": ""}) for one, one_look in look.items()])
+    legend(figure, handles(look, label))
     said = (
         "Mean of the trials with a band of one s.d. Seconds: upper iterations times their measured"
         f" time. {CALLS_OF} Of AID and RMD a call is of all 20,000 examples, of stocBiO of 1,000, of Penalty of 200, of BSA"

@@ -1,8 +1,6 @@
-"""What a few-shot cell's settings name, for those who do not train: its data set, and the module of its form."""
+"""What a few-shot cell's settings name, for those who do not train: the module of its form."""
 
 from __future__ import annotations
-
-from pipelines.settings import Cell
 
 FORMS = {
     "heads": ("heads", "Learner"),
@@ -19,8 +17,3 @@ def learner_of(form: str) -> tuple[str, str]:
     """(module, class) of a form."""
     module, name = FORMS[form]
     return f"pipelines.few_shot.{module}", name
-
-
-def data_of(cell: Cell) -> str:
-    """The prepared data set of a cell: what it says, or the first part of its name."""
-    return str(cell.settings.get("data", cell.parts[0]))

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipelines import published
-from pipelines.drawing import canvas, caption, legend, line, looks
-from pipelines.few_shot.tables import COSTS, FAMILY, NAMES, SUMMARY, label, ours, seconds_of
+from pipelines.drawing import canvas, caption, handles, legend, line, looks
+from pipelines.few_shot.tables import COSTS, FAMILY, SUMMARY, label, methods_of, ours, seconds_of
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
@@ -23,12 +21,6 @@ CURVES = {"selection accuracy": "meta-validation", "test accuracy, first tasks":
 TRAIN = "train accuracy"
 STEPS = "lower-steps"
 """The experiment on T."""
-
-
-def methods_of(inputs: Sources) -> list[str]:
-    """The methods of a profile, in the order of the table."""
-    methods = inputs.params[FAMILY]["methods"]
-    return [*(one for one in NAMES if one in methods), *(one for one in methods if one not in NAMES)]
 
 
 def curves(inputs: Sources) -> Figure:
@@ -64,7 +56,7 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
         row[0].set_ylabel("accuracy in percent")
     for axes in grid[-1]:
         axes.set_xlabel(axis)
-    legend(figure, _handles(methods))
+    legend(figure, handles(methods, label))
     said = "Mean of the trials with a band of one s.d.; dotted: the nearest drawing, pixel by pixel."
     caption(figure, f"{said} {inputs.drawn_from(*names)}")
     return figure
@@ -92,7 +84,7 @@ def figure_4b(inputs: Sources) -> Figure:
             grid[0][-1].plot(theirs.x, theirs.mean, **{**looks([method])[method], "marker": ""}, linewidth=width)
     grid[0][-1].set(title="the paper, mini-ImageNet 5-way 5-shot", xlabel="seconds")
     grid[0][0].set_ylabel("accuracy in percent")
-    legend(figure, _handles(found))
+    legend(figure, handles(found, label))
     said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds are upper iterations times the measured"
     caption(figure, f"{said} seconds of one. {inputs.drawn_from(*SUMMARY, COSTS)}")
     return figure
@@ -124,7 +116,7 @@ def figure_5b(inputs: Sources) -> Figure:
     grid[1][0].set_ylabel("seconds of an upper iteration")
     for axes in grid[-1]:
         axes.set_xlabel("lower steps, T")
-    legend(figure, _handles(list(found)))
+    legend(figure, handles(found, label))
     said = "Accuracies of the last iterate with the 95% interval over tasks, after as many upper iterations at every T."
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
     return figure
@@ -200,7 +192,3 @@ def _shown(inputs: Sources) -> str:
 def _framed(axes: Axes, colour: str) -> None:
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=1.5)
-
-
-def _handles(methods: list[str]) -> list[Any]:
-    return [Line2D([], [], label=label(one), **{**look, "marker": ""}) for one, look in looks(methods).items()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
-from pipelines.few_shot.cells import data_of
+from pipelines.denoising.cells import data_of
 from pipelines.few_shot.stored import MetaTest, load_test
 from pipelines.records import pack, significant, unpack
 from pipelines.settings import Cell

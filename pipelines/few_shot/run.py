@@ -15,8 +15,8 @@ from core.products import counting
 from core.solvers.base import Solver
 from core.trees import Tree, tree_map
 from pipelines.datasets.prepared import TRAINING_FILE, folder_of, read_index
+from pipelines.denoising.cells import data_of
 from pipelines.few_shot import data
-from pipelines.few_shot.cells import data_of
 from pipelines.few_shot.data import Batch
 from pipelines.few_shot.learning import OPTIMIZERS, Making, chosen, learner
 from pipelines.few_shot.stored import TEST_FILE

@@ -45,6 +45,12 @@ def label(method: str) -> str:
     return NAMES.get(method, method)
 
 
+def methods_of(inputs: Sources) -> list[str]:
+    """The methods of a profile, in the order of the table."""
+    methods = inputs.params[FAMILY]["methods"]
+    return [*(one for one in NAMES if one in methods), *(one for one in methods if one not in NAMES)]
+
+
 def theirs(prepared: Mapping[str, Any], method: str) -> Value | None:
     """The published number of a method in a data set's setting, None where there is none."""
     source = SOURCES.get(prepared["source"])
@@ -88,8 +94,7 @@ def table_4(inputs: Sources) -> Table:
     numbers, shown = [], []
     for data in params["data"]:
         prepared = params["prepared"][data]
-        trained = [method for method in NAMES if method in params["methods"]]
-        trained += [method for method in params["methods"] if method not in NAMES]
+        trained = methods_of(inputs)
         others = [method for method in NAMES if method not in trained and theirs(prepared, method) is not None]
         for method in [*trained, *others]:
             value = theirs(prepared, method)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipelines import published
-from pipelines.drawing import canvas, caption, legend, line, looks, published_handle
+from pipelines.drawing import canvas, caption, handles, legend, line, looks, published_handle
 from pipelines.poisoning.rows import (
     COSTS,
     FAMILY,
@@ -143,7 +143,7 @@ def under_way(inputs: Sources) -> Figure:
             line(axes, curves["iteration"], **at[name], **{**looks([variant])[variant], "linewidth": 0.8})
     for axes in grid[-1]:
         axes.set_xlabel("upper iterations")
-    legend(figure, [Line2D([], [], label=label(one), **{**look[one], "marker": ""}) for one in methods])
+    legend(figure, handles(methods, label))
     said = (
         "Of the attack's own classifier, mean of the seeds with a band of one s.d. Of a targeted attack the selection rows"
         " are eights, and right is three. Thin lines: the paper's number of iterations."

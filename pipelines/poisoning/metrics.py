@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_limits
 from pipelines.datasets.attack_splits import POSE, VICTIM
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
+from pipelines.denoising.cells import data_of
 from pipelines.poisoning import stored
 from pipelines.poisoning.data import Start, start
-from pipelines.poisoning.run import data_of
 from pipelines.records import pack, significant, unpack
 from pipelines.settings import Cell
 from pipelines.statistics import curve_over_trials, over_trials

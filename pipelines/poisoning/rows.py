@@ -75,21 +75,25 @@ def places(inputs: Sources, *parts: str) -> list[Place]:
     return [Place(parts, points) for points in settings_of(inputs, *parts)["points"]]
 
 
+def measure_of(inputs: Sources, *parts: str) -> str:
+    """What the paper measures of a cell's attack."""
+    return MEASURED[attack_of(inputs, data_of(inputs, *parts))]
+
+
 def strength(inputs: Sources, place: Place, classifier: str = "judge") -> Estimate:
     """What the paper measures of the attack, by one of the fresh classifiers."""
-    measure = MEASURED[attack_of(inputs, data_of(inputs, *place.parts))]
-    return ours(inputs.cell(FAMILY, *place.parts)["summary"][f"points={place.points}"][classifier][measure])
+    found = inputs.cell(FAMILY, *place.parts)["summary"][f"points={place.points}"][classifier]
+    return ours(found[measure_of(inputs, *place.parts)])
 
 
 def clean(inputs: Sources, *parts: str) -> Estimate:
     """The same without poisons, by the judge."""
-    measure = MEASURED[attack_of(inputs, data_of(inputs, *parts))]
-    return ours(inputs.cell(FAMILY, *parts)["summary"]["clean"]["judge"][measure])
+    return ours(inputs.cell(FAMILY, *parts)["summary"]["clean"]["judge"][measure_of(inputs, *parts)])
 
 
 def by_seed(inputs: Sources, place: Place) -> dict[str, float]:
     """Seed -> the judge's number."""
-    measure = MEASURED[attack_of(inputs, data_of(inputs, *place.parts))]
+    measure = measure_of(inputs, *place.parts)
     found = inputs.cell(FAMILY, *place.parts)["summary"][f"points={place.points}"]["by seed"]
     return {seed: one[measure] for seed, one in found.items()}
 

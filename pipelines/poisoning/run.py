@@ -14,6 +14,7 @@ from core import solvers, trials
 from core.products import counting
 from core.trees import tree_map
 from pipelines.datasets.prepared import folder_of, read_index
+from pipelines.denoising.cells import data_of
 from pipelines.errors import UserError
 from pipelines.observations import Observation, evenly
 from pipelines.poisoning import data as tensors
@@ -136,11 +137,6 @@ class Run:
     def _images(self, u: Tensor, points: int) -> np.ndarray:
         shape = self.prepared.poison_images.shape[2:]
         return np.round(255.0 * u[:points].cpu().numpy()).astype(np.uint8).reshape(points, *shape)
-
-
-def data_of(cell: Cell) -> str:
-    """The prepared data set of a cell: what it says, or the first part of its name."""
-    return str(cell.settings.get("data", cell.parts[0]))
 
 
 def checked_points(cell: Cell, prepared: int) -> list[int]:

@@ -212,20 +212,19 @@ def described(inputs: Sources) -> Table:
     """The text's settings beside the released code's, at the most poisons."""
     numbers, shown = [], []
     for data in inputs.params[FAMILY]["data"]:
-        for experiment in (one for one in ("described-untargeted", "described-targeted") if has(inputs, one)):
-            if attack_of(inputs, data) != experiment.removeprefix("described-"):
-                continue
-            for method in has(inputs, experiment):
-                points = settings_of(inputs, experiment, method)["points"][-1]
-                for name, parts in (("released", (data, method)), ("described", (experiment, method))):
-                    place = Place(parts, points)
-                    row, read = _columns(inputs, place)
-                    head = {"attack": attack_of(inputs, data), "method": label(method), "settings": name,
-                            "weight decay": settings_of(inputs, *parts)["weight_decay"],
-                            "data": data_of(inputs, *parts)}  # fmt: skip
-                    start = clean(inputs, *parts)
-                    numbers.append({**head, "clean mean": start.mean, "clean sd": start.sd, **row})
-                    shown.append({**head, "without poisons": plus_minus(start, 2), **read})
+        attack = attack_of(inputs, data)
+        experiment = f"described-{attack}"
+        for method in has(inputs, experiment):
+            points = settings_of(inputs, experiment, method)["points"][-1]
+            for name, parts in (("released", (data, method)), ("described", (experiment, method))):
+                place = Place(parts, points)
+                row, read = _columns(inputs, place)
+                head = {"attack": attack, "method": label(method), "settings": name,
+                        "weight decay": settings_of(inputs, *parts)["weight_decay"],
+                        "data": data_of(inputs, *parts)}  # fmt: skip
+                start = clean(inputs, *parts)
+                numbers.append({**head, "clean mean": start.mean, "clean sd": start.sd, **row})
+                shown.append({**head, "without poisons": plus_minus(start, 2), **read})
     notes = [f"With the most poisons. {JUDGED} Measured: {listed(sorted(set(MEASURED.values())))}."]
     return table(inputs, "poisoning-described", "Poisoning as described and as released", numbers, shown, notes)
 

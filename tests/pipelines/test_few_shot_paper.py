@@ -12,8 +12,8 @@ import torch
 from core.trees import leaves
 from pipelines import families, summary
 from pipelines.datasets.tasks import Shape, fixed
+from pipelines.denoising.cells import data_of
 from pipelines.few_shot import run
-from pipelines.few_shot.cells import data_of
 from pipelines.few_shot.data import Source
 from pipelines.few_shot.stored import FewShot, MetaTest
 from pipelines.settings import Cell, profile_params
