@@ -162,7 +162,7 @@ def until(condition: Callable[[], Any], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.005)
 
 
 def change(project: Path, file: str, old: str, new: str) -> None:

@@ -228,5 +228,5 @@ def test_missing_data_is_made_for_one_stale_cell(committed: Path) -> None:
     params.write_text(text)
     home = "pipelines/denoising/cpu/dvc.yaml:"
     assert fetch == ["pipelines/datasets/dvc.yaml:fetch_mnist"]
-    assert f"{home}corrupt_cpu@mnist-25" in corrupt
+    assert corrupt == [f"{home}corrupt_cpu_mnist@mnist-25"]
     assert train == [f"{home}train_cpu_val-only@mnist-25"]
