@@ -116,9 +116,7 @@ def test_trees_are_stacked_as_well(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_float32_stays_float32_in_a_batched_run(case: str) -> None:
     solver = make(case, QUADRATIC.to(torch.float32).problem())
-    states = [
-        solver.init(*(x.float() for x in points(index)), limit=torch.tensor(2)) for index in range(TRIALS)
-    ]
+    states = [solver.init(*(x.float() for x in points(index)), limit=torch.tensor(2)) for index in range(TRIALS)]
     together = steps(Step(solver), trials.stack(states), 2, batches().float())
     assert floats(together) == {torch.float32}
 
@@ -147,9 +145,7 @@ def test_trials_may_visit_different_entries_of_u(moments: str) -> None:
 @pytest.mark.parametrize("case", ["penalty", "penalty-released"])
 def test_rows_pass_the_tolerance_test_each_for_itself(case: str) -> None:
     solver = make(case)
-    together = steps(
-        Step(solver), trials.stack([start(solver, index) for index in range(TRIALS)]), 6, batches()
-    )
+    together = steps(Step(solver), trials.stack([start(solver, index) for index in range(TRIALS)]), 6, batches())
     rounds = [steps(solver, start(solver, index), 6, batch(index)).rounds.item() for index in range(TRIALS)]
     assert together.rounds.tolist() == rounds
     assert len(set(rounds)) > 1
@@ -265,9 +261,7 @@ assert not torch._dynamo.utils.counters["stats"]
 print("as expected")
 """
     environment = {**os.environ, "BILEVEL_COMPILE": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "as expected", done.stderr
 
 
