@@ -1,11 +1,13 @@
-"""Choose settings on the selection split: `python -m pipelines.search denoising <profile> [--search NAME] [<method> ...]`.
+"""Choose settings on the selection split: `python -m pipelines.search <family> <profile> [--search NAME] [<method> ...]`.
 
 A search (`search` in the family's params.yaml) tries the same points for every method, on data of tuning seeds that no
-reported trial uses, and takes the one with the best accuracy on the selection split at the last iterate; ties go to the
-earlier point. No test label is read. The validation split is the upper cost, so nothing is chosen on it.
+reported trial uses, and takes the one with the best score on the selection split at the last iterate: of denoising the
+accuracy (`score`), of poisoning the harm (`pipelines.poisoning.choosing`). Ties go to the earlier point. No test label is
+read. The validation split is the upper cost, so nothing is chosen on it.
 
     table   a grid of step sizes for the paper's table, where a profile's budget is cut and the published ones no longer fit
     tuned   equal tuning: so many draws from one space, by Optuna
+    untargeted, targeted   of poisoning: a grid of as many step sizes for every attacker
 
 Writes pipelines/<family>/search/<profile>.json, for another search than `table` <profile>-<search>.json; params.yaml is
 changed by hand, and a test compares the two. With --keep a point that is recorded there already is not trained again: for
@@ -22,6 +24,7 @@ from typing import Any
 
 from pipelines import machine, records, settings
 from pipelines.errors import UserError, run
+from pipelines.poisoning import choosing
 from pipelines.settings import Cell
 from pipelines.train import train
 
@@ -55,12 +58,30 @@ def plan_of(family: str, profile: str, name: str) -> Mapping[str, Any]:
 
 
 def cell_of(family: str, profile: str, name: str, method: str) -> Cell:
-    """The cell that a search varies, on the data of the tuning seeds."""
+    """The cell that a search varies, on the data of the tuning seeds.
+
+    It is one of the experiment of the search's name, or of what the search says that it is `of`.
+    """
     if name == TABLE:
         return settings.cell(family, profile, "tuning", method)
-    cell = settings.cell(family, profile, name, method)
-    data = plan_of(family, profile, name)["data"]
-    return dataclasses.replace(cell, settings={**cell.settings, "data": data, "history": False})
+    plan = plan_of(family, profile, name)
+    cell = settings.cell(family, profile, plan.get("of", name), method)
+    return dataclasses.replace(
+        cell, settings={**cell.settings, **plan.get("with", {}), "data": plan["data"], "history": False}
+    )
+
+
+def methods_of(plan: Mapping[str, Any], block: Mapping[str, Any], name: str) -> list[str]:
+    """The methods that a search tries, in the order of the plan, or else of the profile's block."""
+    if "spaces" in plan:
+        return list(plan["spaces"])
+    return list(block["methods"] if name == TABLE else block["experiments"][name])
+
+
+def plan_for(plan: Mapping[str, Any], method: str) -> Mapping[str, Any]:
+    """The plan with the space of a method, where each has its own (`spaces`): step sizes of Adam and of plain gradient
+    steps have no common scale."""
+    return {**plan, "space": plan["spaces"][method]} if "spaces" in plan else plan
 
 
 def with_point(cell: Cell, point: Mapping[str, Any], plan: Mapping[str, Any]) -> Cell:
@@ -114,18 +135,26 @@ def _suggested(trial: Any, name: str, values: Any) -> float:
     return float(f"{drawn:.{DIGITS}g}")
 
 
-def score(record: Mapping[str, Any]) -> float:
+def score(cell: Cell, record: Mapping[str, Any]) -> float:
     """Mean accuracy on the selection split at the last iterate, in percent; -1 where a trial diverged."""
+    del cell
     if any(trial["status"] != "finished" for trial in record["trials"]):
         return -1.0
     last = [trial["curve"]["selection accuracy"][-1] for trial in record["trials"]]
     return sum(last) / len(last)
 
 
+SCORES: Mapping[str, tuple[str, Callable[[Cell, Mapping[str, Any]], float]]] = {
+    "denoising": (SCORE, score),
+    "poisoning": (choosing.SCORE, choosing.score),
+}
+"""Family -> what a point is judged by, and its name in the record."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the module's head."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.search", description=__doc__)
-    parser.add_argument("family", choices=["denoising"])
+    parser.add_argument("family", choices=SCORES)
     parser.add_argument("profile")
     parser.add_argument("methods", nargs="*", help="search these alone, and keep what is recorded of the others")
     parser.add_argument("--search", default=TABLE, help="which search of the profile")
@@ -133,24 +162,33 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_intermixed_args(arguments)  # methods may stand behind --search
     plan = plan_of(given.family, given.profile, given.search)
     block = settings.profile_params(given.family, given.profile)
-    methods = block["methods"] if given.search == TABLE else block["experiments"][given.search]
+    methods = methods_of(plan, block, given.search)
     path = place(given.family, given.profile, given.search)
+    name, scored = SCORES[given.family]
     for method in given.methods or methods:
+        if method not in methods:
+            raise UserError(f"the search {given.search} does not try {method!r}; it tries: {', '.join(methods)}")
+        own = plan_for(plan, method)
         cell = cell_of(given.family, given.profile, given.search, method)
         before = recorded(path).get(method, {}).get("tried", []) if given.keep else []
 
-        def tried(point: Point, cell: Cell = cell, before: list[dict[str, float]] = before) -> float:
-            again = [float(row[SCORE]) for row in before if {**row, SCORE: 0.0} == {**point, SCORE: 0.0}]
-            return again[0] if again else score(train(with_point(cell, point, plan), machine.device(), steps=10**9))
+        def tried(
+            point: Point, cell: Cell = cell, own: Mapping[str, Any] = own, before: list[dict[str, float]] = before
+        ) -> float:
+            again = [float(row[name]) for row in before if {**row, name: 0.0} == {**point, name: 0.0}]
+            if again:
+                return again[0]
+            there = with_point(cell, point, own)
+            return scored(there, train(there, machine.device(), steps=10**9))
 
-        found = searched(plan, tried)
+        found = searched(own, tried)
         chosen, best = max(found, key=lambda one: one[1])
-        print(f"{method}: {chosen} ({best:.2f}% of the selection split)", flush=True)
+        print(f"{method}: {chosen} ({name} {best:.2f}%)", flush=True)
         # read again for each method: searches of several methods may run side by side
         kept = recorded(path)
-        table = [{**point, SCORE: value} for point, value in found]
+        table = [{**point, name: value} for point, value in found]
         kept[method] = {"chosen": chosen, "tried": table}
-        ordered = {name: kept[name] for name in methods if name in kept}
+        ordered = {one: kept[one] for one in methods if one in kept}
         records.write_json(path, {**plan, "methods": ordered})
 
 
