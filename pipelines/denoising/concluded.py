@@ -187,8 +187,8 @@ def part(inputs: Sources) -> str:
     full = FULL_BUDGET["cifar10"]["training images"] * FULL_BUDGET["cifar10"]["epochs"]
     text += (
         f" But there even Oracle is {WORDS[top.sign]} Train+Val ({interval(top, 2)}), and no method is beyond {best:.1f}%,"
-        f" so this settles nothing: the budget is missing. The bilevel methods see {images:,} training images, with"
-        f" repetitions, of the paper's {full:,}."
+        " so this settles nothing: at this budget and these step sizes no network learns. The bilevel methods see"
+        f" {images:,} training images, with repetitions, of the paper's {full:,}."
     )
     seconds = seconds_of(inputs).get(f"{name}-approxgrad")
     if seconds:
