@@ -20,8 +20,11 @@ RATES: dict[str, dict[str, float]] = {
     "mnist": {"pool1": 0.25, "pool2": 0.25, "relu3": 0.5, "relu4": 0.5},
     "cifar10": {"pool1": 0.25, "pool2": 0.25, "pool3": 0.25, "dense1_relu": 0.5, "dense2_relu": 0.5},
     "svhn": {"pool1": 0.3, "pool2": 0.3, "pool3": 0.3, "dense1_relu": 0.3},
+    "mnist-quarter": {"pool1": 0.25, "pool2": 0.25, "dense1_relu": 0.5, "dense2_relu": 0.5},
+    "digits-dense": {"relu1": 0.5, "relu2": 0.5},
 }
-"""The paper's networks (Mehra & Hamm, 2021, supplement E.2): after which layer, and what share is dropped."""
+"""The paper's networks (Mehra & Hamm, 2021, supplement E.2): after which layer, and what share is dropped; the small ones
+as its MNIST network."""
 
 _LEVELS = 1 << 24
 """A share is met up to one part of so many."""
@@ -67,7 +70,7 @@ class WithDropout(Network):
 
 
 def with_dropout(name: str, network: Network) -> WithDropout:
-    """A network of the paper with its dropout layers; raises ValueError, listing those that have some, for another."""
+    """A network with its dropout layers; raises ValueError, listing those that have some, for another."""
     if name not in RATES:
         raise ValueError(f"network {name} has no dropout layers; those that have: {', '.join(sorted(RATES))}")
     return WithDropout(network.module, network.image_shape, network, RATES[name])

@@ -19,7 +19,7 @@ from pipelines.layout import Table, interval, number
 from pipelines.sources import Sources
 
 PARTS_OF_BUDGET = (1 / 8, 1 / 2)
-"""Of the longer budget, at which accuracies are shown beside its end."""
+"""Of the longer budget, near which accuracies are shown beside its end."""
 MOST_OUTSIDE = 0.1
 """The share of an upper iteration that may be spent outside of its products."""
 
@@ -30,17 +30,17 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
     numbers, shown = [], []
     for method in has(inputs, experiment):
         cell = inputs.cell("denoising", experiment, method)
-        curves = cell["curves"]
+        curves, steps = cell["curves"], cell["curves"]["iteration"]
         row, read = accuracies(inputs, experiment, method)
         apart = against_penalty(inputs, experiment, method)
         picked = None if method == "penalty" else chosen(inputs, (experiment, method), (experiment, "penalty"))
+        places = [_place(steps, share) for share in PARTS_OF_BUDGET if len(steps) > 1]
         parts = {
-            f"{share:.0%} of the budget": curves["test accuracy"]["mean"][_place(curves["iteration"], share)]
-            for share in PARTS_OF_BUDGET
-            if curves["iteration"]
+            f"{100 * steps[place] / steps[-1]:.3g}% of the budget": curves["test accuracy"]["mean"][place]
+            for place in places
         }
-        learnt = curves["train accuracy"]["mean"][-1] if curves["iteration"] else None
-        head = {"method": label(method), "upper iterations": curves["iteration"][-1] if curves["iteration"] else None}
+        learnt = curves["train accuracy"]["mean"][-1] if steps else None
+        head = {"method": label(method), "upper iterations": steps[-1] if steps else None}
         fit = {"accuracy on its training labels": learnt}
         of_picked = {f"{name}, selected": value for name, value in as_numbers(picked).items()}
         numbers.append({**head, **parts, **fit, **row, **as_numbers(apart), **of_picked})
@@ -57,8 +57,8 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
 
 
 def _place(iterations: Sequence[int], share: float) -> int:
-    """The index of the recorded iteration next to that share of the last one."""
-    return min(range(len(iterations)), key=lambda place: abs(iterations[place] - share * iterations[-1]))
+    """The index of the recorded iteration next to that share of the last one; the start, before any step, is none."""
+    return min(range(1, len(iterations)), key=lambda place: abs(iterations[place] - share * iterations[-1]))
 
 
 def profile(inputs: Sources) -> Table:

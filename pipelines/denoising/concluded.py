@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipelines import published
-from pipelines.comparison import FULL_BUDGET, Difference
+from pipelines import comparison, published
+from pipelines.comparison import FULL_BUDGET, Difference, Estimate
 from pipelines.denoising import further
 from pipelines.denoising.believed import LONGER, TUNED, WORDS, against
 from pipelines.denoising.rows import chosen, data, has, label, method_of, paired, seconds_of
@@ -15,13 +15,17 @@ from pipelines.sources import Sources
 
 NOT_HERE = {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "wrn": "the wide residual network"}
 """Parts of the section, by what their data sets or experiments are called."""
+PAPERS = ("approxgrad", "penalty")
+"""The paper's bilevel methods."""
+STARTS = {"penalty": "as released", "penalty-importances-probability": "by the text"}
+"""Variants of Penalty among the quirks whose importances start by what the pre-trained network says of a label."""
 T = (20, 50)
 """The paper's number of lower steps, and the one beyond which it sees little more."""
 
 
 def concluded(inputs: Sources) -> str:
     """The sentences, as a list; those whose cells a profile has."""
-    asked: list[Callable[[Sources], str]] = [plain, rival, reference, part, softmax, weights, cost, missing]
+    asked: list[Callable[[Sources], str]] = [plain, rival, others, reference, part, softmax, weights, cost, missing]
     return "\n".join(f"- {text}" for text in (question(inputs) for question in asked) if text)
 
 
@@ -116,6 +120,35 @@ def _of_rival(signs: set[int]) -> str:
     return " So do not believe it of the methods: it is a margin of their settings."
 
 
+def others(inputs: Sources) -> str:
+    """Methods that the paper's table does not have, after equal tuning."""
+    said, signs = [], dict[str, list[int]]()
+    for name in TUNED:
+        rest = [method for method in has(inputs, name) if method not in PAPERS]
+        found = against(inputs, name, "penalty", rest)
+        if found:
+            said.append(f"on {data(inputs, name)} it is {found}")
+        for method in rest:
+            apart = paired(inputs, (name, method), (name, "penalty"))
+            if apart is not None:
+                signs.setdefault(method, []).append(apart.sign)
+    if not said:
+        return ""
+    text = (
+        "**ApproxGrad is the rival to beat** (the paper's table has no other bilevel method). Against methods that the paper"
+        f" leaves out, after equal tuning, Penalty stands so: {'; '.join(said)}."
+    )
+    always = [label(method) for method, of_all in signs.items() if set(of_all) == {1}]
+    partly = [label(method) for method, of_all in signs.items() if 1 in of_all and min(of_all) < 1]
+    if always:
+        return f"{text} So do not take Penalty for the best choice here: try {listed(always)} first{_partly(partly)}."
+    return f"{text} So none of them is better throughout{_partly(partly)}."
+
+
+def _partly(names: list[str]) -> str:
+    return f"; {listed(names)} did better in a part of the comparisons" if names else ""
+
+
 def reference(inputs: Sources) -> str:
     """C16: Penalty close to Oracle."""
     places = [(name, "the table's budget") for name in inputs.params["denoising"]["data"]]
@@ -154,8 +187,8 @@ def part(inputs: Sources) -> str:
     full = FULL_BUDGET["cifar10"]["training images"] * FULL_BUDGET["cifar10"]["epochs"]
     text += (
         f" But there even Oracle is {WORDS[top.sign]} Train+Val ({interval(top, 2)}), and no method is beyond {best:.1f}%,"
-        f" so this settles nothing: the budget is missing. The bilevel methods see {images:,} training images, with"
-        f" repetitions, of the paper's {full:,}."
+        " so this settles nothing: at this budget and these step sizes no network learns. The bilevel methods see"
+        f" {images:,} training images, with repetitions, of the paper's {full:,}."
     )
     seconds = seconds_of(inputs).get(f"{name}-approxgrad")
     if seconds:
@@ -196,6 +229,7 @@ def weights(inputs: Sources) -> str:
     text = (
         "**The importances find the wrong labels.** The area under Penalty's ROC curve is"
         f" {number(low, 3)}{f' to {number(high, 3)}' if high > low else ''} (one half is guessing, 1 is perfect)."
+        f"{_by_pretraining(inputs)}"
     )
     apart = None
     if "penalty-retrained" in has(inputs, "controls"):
@@ -207,6 +241,37 @@ def weights(inputs: Sources) -> str:
             f" ({interval(apart, 2)} points): they {word} what was learned."
         )
     return text
+
+
+def _by_pretraining(inputs: Sources) -> str:
+    """Whether bilevel training finds more wrong labels than the pre-trained network that importances start from."""
+    said, signs = [], set()
+    for variant in (one for one in STARTS if one in has(inputs, "quirks")):
+        learned = inputs.cell("denoising", "quirks", variant).get("learned", {"iteration": []})
+        trials = inputs.accuracy("quirks", variant).n
+        if len(learned["iteration"]) < 2 or not trials or trials < 2:
+            continue
+        area, precision = learned["area under ROC"], [number(one, 3) for one in learned["precision"]["mean"]]
+        start, end = (Estimate(area["mean"][place], area["sd"][place], trials) for place in (0, -1))
+        signs.add(comparison.difference(end, start).sign)
+        said.append(
+            f"{STARTS[variant]} {number(start.mean, 3)} before the first upper iteration and {number(end.mean, 3)} after"
+            f" {learned['iteration'][-1]} (precision {precision[0]} and {precision[-1]})"
+        )
+    if not said:
+        return ""
+    text = (
+        " They start from what a network pre-trained on the clean split says of the labels: the area is"
+        f" {'; '.join(said)}."
+    )
+    if signs == {1}:
+        return f"{text} So bilevel training finds more of them than that network did."
+    if signs == {-1}:
+        return (
+            f"{text} So at this budget do not believe that bilevel training finds them: that network does, and training the"
+            " importances loses a part of it."
+        )
+    return f"{text} So at this budget bilevel training is not shown to find more of them than that network did."
 
 
 def cost(inputs: Sources) -> str:

@@ -56,15 +56,15 @@ def hypercleaning(inputs: Sources) -> Figure:
     sets = dict.fromkeys(data_of(inputs, CLEANING, one) for one in variants)
     figure, grid = canvas(len(sets), 4, 12.0, 0.9 + 2.4 * len(sets))
     for data, row in zip(sets, grid, strict=True):
+        for axes in row[1::2]:
+            axes.set_xscale("log")
         for one in variants:
             if data_of(inputs, CLEANING, one) == data:
                 draw(inputs, (CLEANING, one), {LOSS: (row[0], row[1]), TEST: (row[2], row[3])}, look[method_of(one)])
-        for axes, what in zip(row, ("held-out cross entropy", "", "test accuracy in percent", ""), strict=True):
-            axes.set(title=data, ylabel=what)
         for axes in row[:2]:
             axes.set_yscale("log")
-        for axes in row[1::2]:
-            axes.set_xscale("log")
+        for axes, what in zip(row, ("held-out cross entropy", "", "test accuracy in percent", ""), strict=True):
+            axes.set(title=data, ylabel=what)
     for axes, what in zip(grid[-1], ("seconds", "oracle calls") * 2, strict=True):
         axes.set_xlabel(what)
     legend(figure, handles(look, label))
@@ -93,7 +93,9 @@ def draw(
     for curve, (clock, calls) in wanted.items():
         if name in seconds:
             line(clock, before(inputs)[name] + iterations * seconds[name], **curves[curve], **look)
-        line(calls, iterations / iterations[-1] * total, **curves[curve], **look)
+        first = int(calls.get_xscale() == "log")
+        values = {name: along[first:] for name, along in curves[curve].items()}
+        line(calls, iterations[first:] / iterations[-1] * total, **values, **look)
 
 
 def before(inputs: Sources) -> Mapping[str, float]:

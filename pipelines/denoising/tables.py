@@ -56,27 +56,31 @@ def tuned(inputs: Sources, experiment: str = "tuned") -> Table:
     """Methods after the same search, beside what they give as released."""
     numbers, shown = [], []
     untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, experiment) else []
-    plan = inputs.params["denoising"].get("search", {}).get(experiment, {})
+    block = inputs.params["denoising"]
+    plan = block.get("search", {}).get(experiment, {})
+    trials = len(block["prepared"][plan["data"]]["seeds"]) if plan else 0
     for method in has(inputs, experiment):
         row, read = accuracies(inputs, experiment, method)
         apart = against_penalty(inputs, experiment, method)
         before = inputs.accuracy("quirks", method) if method in untuned else None
         head = {"method": label(method)}
         numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
+        points = _chosen(inputs, experiment, method)
         shown.append(
             {
                 **head,
-                "chosen": ", ".join(f"{name} {value:g}" for name, value in _chosen(inputs, experiment, method).items()),
-                "as released": plus_minus(before, 2) if before else "-",
+                "chosen": ", ".join(f"{name} {value:g}" for name, value in points.items()),
+                **({"as released": plus_minus(before, 2) if before else "-"} if untuned else {}),
                 **read,
                 "against Penalty": interval(apart, 2),
                 "verdict": "-" if apart is None else {1: "above", -1: "below", 0: "not told apart"}[apart.sign],
             }
         )
+    released = " As released: the cell of the same name among the quirks." if untuned else ""
     notes = [
         f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
-        " trials of other seeds, and took the one with the best accuracy on the selection split, which is in neither cost."
-        f" As released: the cell of the same name among the quirks.{AGAINST_PENALTY}",
+        f" {trials} {'trial' if trials == 1 else 'trials'} of other seeds, and took the one with the best accuracy on the"
+        f" selection split, which is in neither cost.{released}{AGAINST_PENALTY}",
     ]
     return table(inputs, experiment, "Equal tuning", numbers, shown, notes)
 

@@ -59,5 +59,5 @@ def test_layers_of_the_paper_are_followed_by_dropout(name: str) -> None:
 
 
 def test_a_network_without_dropout_layers() -> None:
-    with pytest.raises(ValueError, match="network softmax has no dropout layers; those that have: cifar10, mnist, svhn"):
+    with pytest.raises(ValueError, match="network softmax has no dropout layers; those that have: cifar10, digits-dense, mnist"):
         with_dropout("softmax", registry.make("softmax"))
