@@ -105,8 +105,10 @@ def _residual() -> nn.Module:
 
 def features_of(net: Network) -> int:
     """How many features an image has."""
-    with torch.device("meta"):
-        return int(net.logits(dict(net.module.named_parameters()), torch.empty(2, *net.image_shape)).shape[1])
+    nothing = {name: torch.zeros(leaf.shape) for name, leaf in net.module.named_parameters()}
+    # not on the meta device, where torch's batch norm loads its compiler, which takes longer
+    with torch.no_grad():
+        return int(net.logits(nothing, torch.zeros(2, *net.image_shape)).shape[1])
 
 
 def encoded(net: Network, parameters: Parameters, images: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def test_killed_in_the_middle_of_a_trial_and_run_again(method: str) -> None:
     expected = path.read_bytes()
     path.unlink()
     killed = small_project.begun(here, "-c", STOPPED, method, **ours)
-    small_project.until((here / "stopped").exists)
+    small_project.until((here / "stopped").exists, 300)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     (here / "stopped").unlink()
