@@ -8,7 +8,8 @@ pulled back through the encoder once, which is the chain rule and exact:
 
     grad_u f = (d phi_f)' grad_phi F,        H_uv w = (d phi_g)' G_phi,v w
 
-The penalty's tolerance test, which asks for gradients at the new u, takes one more pass, as it does without this.
+The penalty's tolerance test asks for gradients at the new u, which are encoded once more. They go back through the encoder
+only where |grad_v|, asked of the features alone, has not exceeded the tolerance by itself already.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.func import vjp
 
@@ -26,7 +28,8 @@ from core.loops import Limit
 from core.optimizers import Optimizer
 from core.problem import Bilevel
 from core.solvers.base import Metrics, Solver
-from core.trees import Tree, detach
+from core.trees import Tree, detach, squared_norm, where
+from core.validate import can_be_looked_at
 
 
 class Features(NamedTuple):
@@ -111,8 +114,24 @@ class ByFeatures:
         if not tested:
             return new._replace(u=u, upper_optimizer=memory), metrics
         moved = {"u": u, "v": new.v, "lower_optimizer": new.lower_optimizer, "upper_optimizer": ()}
-        after, metrics = self._test.step(state._replace(**moved), batch)
+        after, metrics = self._tested(state._replace(**moved), batch)
         return after._replace(upper_optimizer=memory), metrics
+
+    def _tested(self, state: Any, batch: Any) -> tuple[Any, Metrics]:
+        """The penalty's tolerance test at the point that it is given: the state after it, and its metrics, of which
+        "upper_gradient" is NaN where |grad_v| settled it."""
+        phi, pull = vjp(lambda u: self._encoded(u, batch), state.u)
+        # whether it is met is asked below: in the features |grad_u| is another one
+        at_phi = state._replace(u=detach(phi), epsilon=torch.full_like(state.epsilon, torch.inf))
+        met, metrics = self._test.step(at_phi, batch)
+        gradient, power, limit = met.upper_optimizer, self.solver.test_power // 2, state.epsilon**2
+        met = met._replace(u=state.u, epsilon=self.solver.epsilon_decay * state.epsilon, upper_optimizer=())
+        missed = state._replace(iteration=met.iteration)
+        of_v = metrics["lower_gradient"] ** power
+        if can_be_looked_at(of_v) and bool(of_v > limit):
+            return missed, {**metrics, "upper_gradient": torch.full_like(of_v, torch.nan)}
+        norm_u = squared_norm(pull(gradient)[0])
+        return where(norm_u**power + of_v <= limit, met, missed), {**metrics, "upper_gradient": norm_u}
 
     def _encoded(self, u: Tree, batch: Any) -> Features:
         # f before g, as the products have it: then gradients are summed in the same order, and rounded alike
@@ -121,9 +140,8 @@ class ByFeatures:
 
     @cached_property
     def _test(self) -> Any:
-        """The penalty with no step at all, so that its tolerance test is left, at the point that it is given."""
-        changes = {"problem": self.problem, "upper_optimizer": _Still(), "test_gradients": "reused"}
-        still = dataclasses.replace(self.solver, **changes)
+        """The penalty without a step, of which its tolerance test is left; grad_u is kept as the memory of the optimiser."""
+        still = dataclasses.replace(self.solver, upper_optimizer=_Still(), test_gradients="reused")
         object.__setattr__(still, "lower_steps", 0)  # which nobody may ask for
         return still
 
@@ -148,7 +166,7 @@ class _PulledBack:
 
 @dataclass(frozen=True)
 class _Still:
-    """No step."""
+    """No step; its memory is the gradient that it was given."""
 
     def init(self, params: Tree) -> Tree:
         return ()
@@ -156,4 +174,4 @@ class _Still:
     def update(
         self, gradient: Tree, state: Tree, params: Tree, step_size: Tensor | float, rows: Tensor | None = None
     ) -> tuple[Tree, Tree]:
-        return params, state
+        return params, gradient

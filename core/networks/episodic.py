@@ -40,8 +40,11 @@ class SetNorm(nn.Module):
 
     def by(self, x: Tensor, known: Tensor) -> Tensor:
         """x by the statistics of `known` [m, C, H, W]."""
+        # written out: torch's batch norm takes statistics that it is given for constants
         var, mean = torch.var_mean(known, dim=(0, 2, 3), correction=0)
-        return F.batch_norm(x, mean, var, self._factor(), self.bias, training=False, eps=self.epsilon)
+        scale = self._factor() * torch.rsqrt(var + self.epsilon)
+        scale, shift = (one[:, None, None] for one in (scale, self.bias - mean * scale))
+        return torch.addcmul(shift, x, scale)
 
     def _factor(self) -> Tensor:
         # ones rather than None, of which torch has no second derivative
@@ -102,8 +105,10 @@ def _residual() -> nn.Module:
 
 def features_of(net: Network) -> int:
     """How many features an image has."""
-    with torch.device("meta"):
-        return int(net.logits(dict(net.module.named_parameters()), torch.empty(2, *net.image_shape)).shape[1])
+    nothing = {name: torch.zeros(leaf.shape) for name, leaf in net.module.named_parameters()}
+    # not on the meta device, where torch's batch norm loads its compiler, which takes longer
+    with torch.no_grad():
+        return int(net.logits(nothing, torch.zeros(2, *net.image_shape)).shape[1])
 
 
 def encoded(net: Network, parameters: Parameters, images: Tensor) -> Tensor:
@@ -137,9 +142,10 @@ def _blocks(channels: int, width: int, scaled: bool, last: bool, epsilon: float)
     for block in range(1, 5):
         layers[f"conv{block}"] = nn.Conv2d(channels, width, 3, padding=1, bias=scaled)
         layers[f"norm{block}"] = SetNorm(width, scaled, epsilon)
+        # before the ReLU, with which it commutes, derivatives too: a fourth of the entries is left to it
+        layers[f"pool{block}"] = nn.MaxPool2d(2)
         if last or block < 4:
             layers[f"relu{block}"] = nn.ReLU()
-        layers[f"pool{block}"] = nn.MaxPool2d(2)
         channels = width
     layers["flat"] = nn.Flatten()
     return nn.Sequential(layers)

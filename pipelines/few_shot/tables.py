@@ -191,41 +191,54 @@ def speed(inputs: Sources) -> Table:
 
 VARIED = {
     "meta-learners": "Further methods",
-    "one-task": "The released rule of ApproxGrad: the implicit term of the first task of a meta-batch alone (-first)",
+    "one-task": "The released rule of ApproxGrad, the implicit term of the first task of a meta-batch alone (-first), beside"
+    " the terms of all",
     "lower-steps": "The effect of T, the number behind a method",
 }
 """What an experiment asks."""
+BESIDE = {"one-task": ("lower-steps", "approxgrad-20")}
+"""The cell of another experiment that an experiment's are compared with."""
 
 
 def further(inputs: Sources) -> Table:
     """The experiments: accuracy on meta-test, and what it cost."""
     params = inputs.params[FAMILY]
-    seconds = seconds_of(inputs)
+    plan = params.get("experiments", {})
     numbers, shown = [], []
-    for name, variants in params.get("experiments", {}).items():
-        for variant in variants:
-            settings = params["cells"][name][variant]
-            calls = sum(inputs.cell(FAMILY, name, variant)["summary"]["oracle calls"].values())
-            value = theirs(params["prepared"][settings["data"]], variant)
-            head = {"experiment": name, "data": settings["data"], "variant": label(variant)}
-            row: dict[str, Any] = {**head, "paper mean": value and value.mean}
-            line: dict[str, Any] = {**head, "paper": printed(value)}
-            for iterate in ("last", "selected"):
-                one, width = ours(inputs, name, variant, iterate)
-                row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} half width over tasks": width}
-                line[f"ours, {iterate}"] = read(one, width)
-            time = seconds.get((name, variant))
-            row |= {"iterations": settings["iterations"], "oracle calls": calls, "seconds of an iteration": time}
-            line |= {"iterations": settings["iterations"], "oracle calls": f"{calls:,}", "seconds": number(time)}
+    for name, variants in plan.items():
+        cells = [(name, variant) for variant in variants]
+        if name in BESIDE and BESIDE[name][1] in plan.get(BESIDE[name][0], []):
+            cells.insert(0, BESIDE[name])
+        for cell in cells:
+            row, line = _row(inputs, name, cell)
             numbers.append(row)
             shown.append(line)
     notes = [
-        *(f"{name}: {VARIED.get(name, name)}." for name in params.get("experiments", {})),
+        *(f"{name}: {VARIED.get(name, name)}." for name in plan),
         "Accuracy in percent as in the table of few-shot learning. Oracle calls: gradients of f and g and products with"
         " second derivatives in all upper iterations. Seconds of an upper iteration, where it was timed.",
     ]
     frames = pd.DataFrame(numbers), pd.DataFrame(shown)
     return Table("few-shot-further", "Further methods and variants", *frames, notes, inputs.drawn_from(*SUMMARY, COSTS))
+
+
+def _row(inputs: Sources, experiment: str, cell: tuple[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A cell's numbers in an experiment's part of the table, and as they are read."""
+    params, (_, variant) = inputs.params[FAMILY], cell
+    settings = params["cells"][cell[0]][variant]
+    calls = sum(inputs.cell(FAMILY, *cell)["summary"]["oracle calls"].values())
+    value = theirs(params["prepared"][settings["data"]], variant)
+    head = {"experiment": experiment, "data": settings["data"], "variant": label(variant)}
+    row: dict[str, Any] = {**head, "paper mean": value and value.mean}
+    line: dict[str, Any] = {**head, "paper": printed(value)}
+    for iterate in ("last", "selected"):
+        one, width = ours(inputs, *cell, iterate)
+        row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} half width over tasks": width}
+        line[f"ours, {iterate}"] = read(one, width)
+    time = seconds_of(inputs).get(cell)
+    row |= {"iterations": settings["iterations"], "oracle calls": calls, "seconds of an iteration": time}
+    line |= {"iterations": settings["iterations"], "oracle calls": f"{calls:,}", "seconds": number(time)}
+    return row, line
 
 
 def seconds_of(inputs: Sources) -> dict[tuple[str, ...], float]:

@@ -2,9 +2,9 @@
 
 Seconds of an upper iteration of the cells that `timing` of the profile lists, on their first trial (with `query` drawings of
 a class to be judged on, where it is given); of the bilevel methods also of the naive way, in which every lower step encodes
-anew, and how far the encoders of both ways are apart after `compared` iterations. Repetitions go round the cells, and an
-exclusive lock keeps other timings of this project away. Writes results/<profile>/few_shot/timings.json. No accuracy depends
-on it.
+anew, and how far the encoders of both ways are apart after `compared` iterations (of `compared_tasks` tasks, where it is
+given). Repetitions go round the cells, and an exclusive lock keeps other timings of this project away. Writes
+results/<profile>/few_shot/timings.json. No accuracy depends on it.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def measure(
     ]
 
 
-def apart(profile: str, parts: list[str], iterations: int, query: int | None = None) -> float:
+def apart(profile: str, parts: list[str], iterations: int, query: int | None = None, tasks: int | None = None) -> float:
     """The largest difference of an entry of the encoder between both ways after so many upper iterations, in double
     precision: in single precision Adam makes a step of its own of what rounding leaves where a gradient vanishes."""
-    work = made(profile, parts, query)
+    work = made(profile, parts, query, tasks)
     assert isinstance(work.learner, BY_FEATURES)
     state = other = doubled(started(work))
     step = naive(work.learner)
@@ -73,11 +73,11 @@ def apart(profile: str, parts: list[str], iterations: int, query: int | None = N
     return max(float((one - two).abs().max()) for one, two in pairs)
 
 
-def made(profile: str, parts: list[str], query: int | None) -> Run:
-    """The run of a cell, with so many queries of a class (None: the cell's own)."""
+def made(profile: str, parts: list[str], query: int | None, tasks: int | None = None) -> Run:
+    """The run of a cell, with so many queries of a class and tasks of a meta-batch (None: the cell's own)."""
     cell = families.cell("few_shot", profile, tuple(parts))
-    changed = cell.settings if query is None else {**cell.settings, "query": query}
-    return Run(dataclasses.replace(cell, settings=changed), machine.device())
+    given = {name: value for name, value in (("query", query), ("meta_batch", tasks)) if value is not None}
+    return Run(dataclasses.replace(cell, settings={**cell.settings, **given}), machine.device())
 
 
 def started(work: Run) -> Any:
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
         {
             "cell": parts,
             "iterations": plan["compared"],
-            "largest difference": apart(given.profile, parts, plan["compared"], query),
+            "largest difference": apart(given.profile, parts, plan["compared"], query, plan.get("compared_tasks")),
         }
         for parts in plan["cells"]
         if any(row["cell"] == parts and row["way"] == "naive" for row in rows)

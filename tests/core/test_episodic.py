@@ -41,18 +41,72 @@ def test_the_numbers_of_parameters_and_features(name: str) -> None:
     assert (dimension(parameters), episodic.features_of(net)) == SIZES[name]
 
 
-def test_the_paper_s_encoder_written_out() -> None:
-    """Convolution, normalisation by the task's own images with contrib's epsilon, ReLU but in block 4, pooling."""
-    net, parameters = started("omniglot-16")
-    x = images(2, 6, net.image_shape)
-    for task, found in zip(x, episodic.encoded(net, parameters, x), strict=True):
-        for block in range(1, 5):
-            task = F.conv2d(task, parameters[f"conv{block}.weight"], padding=1)
-            mean = task.mean((0, 2, 3), keepdim=True)
-            spread = ((task - mean) ** 2).mean((0, 2, 3), keepdim=True)
-            task = (task - mean) / torch.sqrt(spread + 1e-3) + parameters[f"norm{block}.bias"][None, :, None, None]
-            task = F.max_pool2d(task if block == 4 else task.clamp(min=0), 2)
-        torch.testing.assert_close(found, task.flatten(1))
+def written_out(parameters: dict[str, Tensor], x: Tensor, known: Tensor, epsilon: float, scaled: bool) -> Tensor:
+    """Features of one task's images x [n, C, H, W], normalised by those of `known`: four times convolution, normalisation,
+    ReLU (none in the last block of the encoder without scales), pooling, in the paper's order."""
+    for block in range(1, 5):
+        weight, bias = parameters[f"conv{block}.weight"], parameters.get(f"conv{block}.bias")
+        x, known = (F.conv2d(one, weight, bias, padding=1) for one in (x, known))
+        mean = known.mean((0, 2, 3), keepdim=True)
+        spread = ((known - mean) ** 2).mean((0, 2, 3), keepdim=True)
+        factor = 1 + parameters[f"norm{block}.scale"] if scaled else torch.ones(len(weight), dtype=x.dtype)
+        shift = parameters[f"norm{block}.bias"][:, None, None]
+        x, known = (factor[:, None, None] * (one - mean) / torch.sqrt(spread + epsilon) + shift for one in (x, known))
+        if scaled or block < 4:
+            x, known = x.clamp(min=0), known.clamp(min=0)
+        x, known = F.max_pool2d(x, 2), F.max_pool2d(known, 2)
+    return x.flatten(1)
+
+
+def drawings(tasks: int, count: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:
+    """Images of which two thirds are empty, as a drawing is: many entries of a pool are equal."""
+    found = images(tasks, count, shape, seed)
+    found[..., 8:, :] = 0
+    return found
+
+
+@pytest.mark.parametrize("by_known", [False, True], ids=["transductive", "support"])
+@pytest.mark.parametrize("name", ["omniglot-16", "conv-base-32"])
+def test_the_encoder_and_its_gradient_written_out(name: str, by_known: bool) -> None:
+    """Contrib's epsilon, or torch's; the gradient by plain autograd, of the statistics too."""
+    net, parameters = started(name)
+    scaled = name != "omniglot-16"
+    parameters = {key: leaf.requires_grad_() for key, leaf in parameters.items()}
+    x, known = (drawings(2, count, net.image_shape, seed) for count, seed in ((4, 0), (3, 1)))
+    found = episodic.encoded_by(net, parameters, x, known) if by_known else episodic.encoded(net, parameters, x)
+    wanted = torch.stack(
+        [
+            written_out(parameters, one, other, 1e-5 if scaled else 1e-3, scaled)
+            for one, other in zip(x, known if by_known else x, strict=True)
+        ]
+    )
+    torch.testing.assert_close(found, wanted)
+    weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    slopes, expected = (
+        torch.autograd.grad((one * weight).sum(), list(parameters.values())) for one in (found, wanted)
+    )
+    largest = max(float(one.abs().max()) for one in expected)  # that in a convolution's bias is zero but for rounding
+    for key, one, other in zip(parameters, slopes, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10 * largest, msg=key)
+    assert all(bool(one.any()) for key, one in zip(parameters, slopes, strict=True) if key.startswith("norm"))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_normalising_by_others_is_differentiated_in_them(scaled: bool) -> None:
+    """First and second derivatives against differences, in x, in the others and in the parameters."""
+    draws = torch.Generator().manual_seed(0)
+    norm = episodic.SetNorm(2, scaled, 1e-3).double()
+    names = [name for name, _ in norm.named_parameters()]
+
+    def by(x: Tensor, known: Tensor, *parameters: Tensor) -> Tensor:
+        layer = episodic._Both(torch.nn.Sequential(norm))
+        given = dict(zip((f"layers.0.{name}" for name in names), parameters, strict=True))
+        found: Tensor = torch.func.functional_call(layer, given, (x, known))
+        return found
+
+    shapes = [(2, 2, 2, 3), (3, 2, 2, 3), *[(2,)] * len(names)]
+    inputs = [torch.randn(shape, generator=draws, dtype=torch.float64).requires_grad_() for shape in shapes]
+    assert torch.autograd.gradcheck(by, inputs) and torch.autograd.gradgradcheck(by, inputs)
 
 
 def test_a_scale_starts_at_one() -> None:

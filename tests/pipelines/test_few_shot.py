@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import small_project
 import torch
 import torch.nn.functional as F
 from ruamel.yaml import YAML
@@ -22,9 +25,8 @@ from core.networks import episodic
 from core.trees import flatten
 from pipelines import accept, corrupt, families, summary, train
 from pipelines.datasets import sealed
-from pipelines.datasets.class_splits import Classes
 from pipelines.errors import UserError
-from pipelines.few_shot import data, metrics, prepare, probe, prototypes, timing
+from pipelines.few_shot import data, metrics, probe, prototypes, timing
 from pipelines.few_shot.learning import OPTIMIZERS
 from pipelines.few_shot.run import Run
 from pipelines.records import pack
@@ -123,6 +125,44 @@ def test_interrupted_is_uninterrupted_bitwise(method: str) -> None:
         np.testing.assert_array_equal(array, two.arrays[name])
 
 
+STOPPED = """
+import sys, time
+from pathlib import Path
+from pipelines import checkpoints, train
+train.CHECKPOINT_SECONDS = -1.0
+save = checkpoints.Checkpoints.save
+def saved(self, group, state):
+    save(self, group, state)
+    if state["iteration"] == 4:
+        Path("stopped").touch()
+        time.sleep(600)
+checkpoints.Checkpoints.save = saved
+train.main(["few_shot", "embedded", "small", sys.argv[1]])
+"""
+"""Training that waits after its fourth of six iterations, which is between two observations."""
+
+
+@pytest.mark.parametrize("method", ["penalty", "maml"])
+def test_killed_in_the_middle_of_a_trial_and_run_again(method: str) -> None:
+    """By the command, in processes of their own: the same bytes."""
+    here, command = Path.cwd(), ("-m", "pipelines.train", "few_shot", "embedded", "small", method)
+    path = here / "results/embedded/few_shot" / f"small-{method}" / "train.json"
+    ours = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    small_project.done(here, *command, **ours)
+    expected = path.read_bytes()
+    path.unlink()
+    killed = small_project.begun(here, "-c", STOPPED, method, **ours)
+    small_project.until((here / "stopped").exists, 300)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    (here / "stopped").unlink()
+    assert not path.exists()
+    (kept,) = here.glob("checkpoints/*/0.pt")
+    assert torch.load(kept, weights_only=False)["iteration"] == 4
+    small_project.done(here, *command, **ours)
+    assert path.read_bytes() == expected and not kept.exists()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_state_keeps_no_graph(method: str) -> None:
     work = made(method)
@@ -218,21 +258,6 @@ def test_fewer_queries_are_the_first() -> None:
 def test_batches_made_ahead_come_in_order() -> None:
     assert list(data.ahead(lambda number: number * number, 3, 7)) == [9, 16, 25, 36]
     assert list(data.ahead(lambda number: number, 3, 3)) == []
-
-
-def sides(split: Classes) -> list[set[int]]:
-    return [set(map(int, classes)) for classes in split]
-
-
-@pytest.mark.parametrize("source", prepare.SPLITS)
-def test_splits_share_no_class(source: str) -> None:
-    count = {"omniglot": 1623, "glyphs": 1143}[source]
-    parts = sides(prepare.SPLITS[source](count))
-    assert sum(map(len, parts)) == len(set.union(*parts))
-    turns = prepare.QUARTER_TURNS.get(source, 1)
-    # a turned class is of the split of the class itself: numbers of different splits never meet, whatever the turn
-    turned = [{number * turns + turn for number in part for turn in range(turns)} for part in parts]
-    assert sum(map(len, turned)) == len(set.union(*turned)) == turns * sum(map(len, parts))
 
 
 def test_the_released_rule_takes_the_first_task_s_implicit_term() -> None:

@@ -50,9 +50,16 @@ def test_a_full_budget_is_comparable() -> None:
 def test_experiments_have_a_row_each(inputs: Sources) -> None:
     rows = tables.further(inputs).numbers.set_index(["experiment", "variant"])
     plan = inputs.params["few_shot"]["experiments"]
-    assert len(rows) == sum(map(len, plan.values()))
+    assert len(rows) == sum(map(len, plan.values())) + 1
+    assert rows.loc[("one-task", "approxgrad-20")].equals(rows.loc[("lower-steps", "approxgrad-20")])
     assert rows.loc[("meta-learners", "iMAML"), "paper mean"] == published.value("fewshot-omni-5w5s-imaml").mean
     assert rows.loc[("lower-steps", "penalty-10"), "seconds of an iteration"] == 0.5
+
+
+def test_an_experiment_is_compared_with_a_cell_that_differs_in_that_alone(inputs: Sources) -> None:
+    cells = inputs.params["few_shot"]["cells"]
+    first, beside = cells["one-task"]["approxgrad-first"], tables.BESIDE["one-task"]
+    assert first == {**cells[beside[0]][beside[1]], "implicit_tasks": "first"}
 
 
 def test_figure_5b_has_ours_and_the_published(inputs: Sources) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,26 +19,41 @@ from pipelines.few_shot.data import Source
 from pipelines.few_shot.stored import FewShot, MetaTest
 from pipelines.settings import Cell, profile_params
 
+SIDES, SIDE = {"omniglot": (28, 28), "fc100": (3, 32, 32)}, (3, 84, 84)
+"""The shape of an image, by source, and of all others."""
+SIZES = ("data", "trials", "iterations", "evaluations", "selection_tasks", "curve_tasks", "query", "meta_batch")
+"""Settings that `small` gives, or that change nothing here."""
+
+
+def program_of(cell: Cell) -> str:
+    """What a cell runs, but for the numbers in it and for how many shots its tasks have."""
+
+    def named(settings: Any) -> Any:
+        if isinstance(settings, Mapping):
+            return {key: named(value) for key, value in sorted(settings.items()) if key not in SIZES}
+        return "a number" if isinstance(settings, int | float) and not isinstance(settings, bool) else settings
+
+    prepared = profile_params("few_shot", cell.profile)["prepared"][data_of(cell)]
+    return repr((SIDES.get(prepared["source"], SIDE), prepared["way"], named(cell.settings)))
+
 
 def told_apart() -> list[tuple[str, tuple[str, ...]]]:
-    """A cell for each profile, source of images, way, and method or variant; shots make no other program."""
-    found: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}
-    for profile in ("cpu", "paper"):
+    """A cell for each program, of the profile paper where it has one."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for profile in ("paper", "cpu"):
         for parts in summary.names("few_shot", profile):
-            prepared = profile_params("few_shot", profile)["prepared"][data_of(families.cell("few_shot", profile, parts))]
-            found.setdefault((profile, prepared["source"], str(prepared["way"]), parts[1]), (profile, parts))
+            found.setdefault(program_of(families.cell("few_shot", profile, parts)), (profile, parts))
     return list(found.values())
 
 
 CELLS = told_apart()
-SIDES = {"omniglot": (28, 28), "fc100": (3, 32, 32)}
 
 
 def small(cell: Cell) -> tuple[Cell, Source]:
     """The cell with one task of one query in everything, and random images for it."""
     prepared = profile_params("few_shot", cell.profile)["prepared"][data_of(cell)]
     way, shot, random = prepared["way"], prepared["shot"], np.random.default_rng(0)
-    shape = SIDES.get(prepared["source"], (3, 84, 84))
+    shape = SIDES.get(prepared["source"], SIDE)
     images = random.integers(0, 256, (way, shot + 1, *shape)).astype(np.uint8)
     drawn = fixed(way, shot + 1, Shape(way, shot, 1), 1, 0, "meta-validation")
     known = FewShot(images, images, np.array(1), np.array([0]), *(one[None] for one in drawn))
