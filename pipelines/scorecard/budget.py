@@ -66,6 +66,14 @@ def label(inputs: Sources, cells: Sequence[tuple[str, tuple[str, ...]]], others:
     return Label(FULL, "the paper's budget")
 
 
+def is_elsewhere(inputs: Sources, family: str, parts: tuple[str, ...]) -> bool:
+    """Whether a cell of the profile is trained on a part of the paper's data, or on other data."""
+    if family == "synthetic" or parts[1] not in inputs.params[family]["cells"].get(parts[0], {}):
+        return False
+    source = source_of(inputs, family, parts)
+    return source in STAND_INS or source in PARTS_OF
+
+
 def source_of(inputs: Sources, family: str, parts: tuple[str, ...]) -> str:
     """Where a cell's data come from; "" for the synthetic examples."""
     if family == "synthetic":

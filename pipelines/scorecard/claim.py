@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pipelines.layout import number
 from pipelines.scorecard import budget, rule
 from pipelines.scorecard.quantities import CellName, Computed, Limit, Quantity
-from pipelines.scorecard.rule import Evidence, Range, Sample, Tested
+from pipelines.scorecard.rule import Evidence, Range, Sample, Checked
 from pipelines.sources import Sources
 
 AS_PUBLISHED = "as published"
+OTHER_DATA = "the same on other data"
 
 
 @dataclass(frozen=True)
@@ -220,8 +221,11 @@ class Result:
 
 
 def read(inputs: Sources, claim: Claim, reading: Reading) -> Result:
-    """A reading judged on our records."""
-    samples = [[(weight, term.ours(inputs)) for weight, term in part.terms] for part in reading.parts]
+    """A reading judged on our records; as published, nothing that is measured on other data than the paper's counts."""
+    samples = [
+        [(weight, None if _elsewhere(inputs, reading, term) else term.ours(inputs)) for weight, term in part.terms]
+        for part in reading.parts
+    ]
     tested = [_tested(part.range(inputs), some) for part, some in zip(reading.parts, samples, strict=True)]
     verdict, words = rule.judged(tested)
     parts = tuple(
@@ -253,15 +257,27 @@ def on_paper(inputs: Sources, claim: Claim) -> tuple[str, str]:
 
 
 def judged(inputs: Sources, claim: Claim) -> list[Result]:
-    """All readings of a claim: the first, and of the others those of which something was run."""
-    results = [read(inputs, claim, reading) for reading in claim.readings]
+    """All readings of a claim: the first, and of the others those of which something was run; what the first leaves out since
+    it is of other data makes one of its own."""
+    first = claim.readings[0]
+    more = [Reading(OTHER_DATA, parts)] if (parts := _parts_elsewhere(inputs, first)) else []
+    results = [read(inputs, claim, reading) for reading in (first, *more, *claim.readings[1:])]
     return [results[0], *(one for one in results[1:] if one.verdict != rule.NOT_RUN)]
 
 
-def _tested(wanted: Range, some: Sequence[tuple[float, Sample | None]]) -> Tested | None:
+def _parts_elsewhere(inputs: Sources, reading: Reading) -> tuple[Part, ...]:
+    return tuple(part for part in reading.parts if any(_elsewhere(inputs, reading, term) for _, term in part.terms))
+
+
+def _elsewhere(inputs: Sources, reading: Reading, term: Quantity) -> bool:
+    """Whether a quantity of the first reading is measured on a part of the paper's data, or on other data."""
+    return reading.name == AS_PUBLISHED and any(budget.is_elsewhere(inputs, *cell) for cell in term.cells)
+
+
+def _tested(wanted: Range, some: Sequence[tuple[float, Sample | None]]) -> Checked | None:
     if any(one is None for _, one in some):
         return None
-    return Tested(wanted, rule.contrast([weight for weight, _ in some], [one for _, one in some if one is not None]))
+    return Checked(wanted, rule.contrast([weight for weight, _ in some], [one for _, one in some if one is not None]))
 
 
 def _lost(some: Sequence[tuple[float, Sample | None]]) -> tuple[int, int]:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipelines import records, tracking
-from pipelines.layout import number, plus_minus
+from pipelines.layout import plus_minus
 from pipelines.scorecard import rule
 from pipelines.scorecard.card import RULE, Judged, counts, drawn_from, judged, to_run
 from pipelines.scorecard.claim import PartResult
 from pipelines.scorecard.quantities import CellName, Limit, Quantity
+from pipelines.scorecard.rule import Sample
 from pipelines.scorecard.story import story
 from pipelines.sources import MADE_BY, REPORTS, Sources
 
@@ -163,14 +164,19 @@ def _row(inputs: Sources, term: Quantity) -> str:
     for one in (mine, theirs):
         if one is None:
             cells.append("-")
-        elif one.exact:
-            cells.append("no number" if one.estimate.mean is None else f"{one.estimate.mean:.3g}")
-        elif one.estimate.sd is None:
-            cells.append(f"{number(one.estimate.mean)}{'' if one is mine else ', no spread published'}")
-        else:
-            many = f" (n = {one.estimate.n})" if one.estimate.n else ""
-            cells.append(plus_minus(one.estimate).replace(" ± ", "\u00a0±\u00a0") + many)
+            continue
+        text = one.printed or _short(one)
+        if one.estimate.sd is None and not one.exact and one is not mine:
+            text += ", without spread"
+        many = f" (n = {one.estimate.n})" if one.estimate.n else ""
+        cells.append(text.replace(" ± ", "\u00a0±\u00a0") + many)
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _short(one: Sample) -> str:
+    if one.estimate.mean is None:
+        return "no number"
+    return f"{one.estimate.mean:.3g}" if one.exact else plus_minus(one.estimate)
 
 
 def _links(inputs: Sources, one: Judged) -> str:

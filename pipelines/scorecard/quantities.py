@@ -20,6 +20,7 @@ from pipelines.denoising.rows import label as denoising_label
 from pipelines.denoising.rows import method_of
 from pipelines.distances import LAMBDAS, MAIN_PRESET
 from pipelines.few_shot.tables import label as few_shot_label
+from pipelines.layout import printed
 from pipelines.published import LABELS
 from pipelines.scorecard.rule import Range, Sample, exactly
 from pipelines.sources import Sources
@@ -76,7 +77,7 @@ def cell_name(group: str, variant: str) -> str:
 def quoted(identity: str | None) -> Sample | None:
     """A published number; None where there is none."""
     value = None if identity is None else published.find(identity)
-    return None if value is None else Sample(comparison.theirs(value))
+    return None if value is None else Sample(comparison.theirs(value), printed=printed(value))
 
 
 def found(inputs: Sources, family: str, parts: tuple[str, ...]) -> Mapping[str, Any] | None:

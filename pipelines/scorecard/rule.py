@@ -35,6 +35,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import stats
+from scipy.special import stdtrit
 
 from pipelines.comparison import Estimate
 
@@ -57,6 +58,7 @@ class Sample:
             are missing, so that nothing can be said of it.
         missing: trials that were asked for and are not there.
         exact: whether it is a limit, or computed to rounding.
+        printed: a published number as it was printed.
     """
 
     estimate: Estimate
@@ -65,6 +67,7 @@ class Sample:
     diverged: int = 0
     missing: int = 0
     exact: bool = False
+    printed: str = ""
 
 
 def exactly(value: float | None) -> Sample:
@@ -99,7 +102,7 @@ class Normal:
     def bounds(self, level: float) -> tuple[float, float]:
         reach = self.width
         if self.error > 0:
-            reach += float(stats.t.isf(level, self.freedom)) * self.error
+            reach += float(stdtrit(self.freedom, 1 - level)) * self.error
         return self.value - reach, self.value + reach
 
 
@@ -205,14 +208,14 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Checked:
     """A part of a claim with its evidence; None where it was not run, or came to no number."""
 
     wanted: Range
     evidence: Evidence | None
 
 
-def judged(parts: Sequence[Tested | None], alpha: float = ALPHA, least: int = LEAST) -> tuple[str, list[str]]:
+def judged(parts: Sequence[Checked | None], alpha: float = ALPHA, least: int = LEAST) -> tuple[str, list[str]]:
     """(verdict of a claim, word on each of its parts); None for a part that was not run."""
     words = []
     for part in parts:

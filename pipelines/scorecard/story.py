@@ -74,13 +74,13 @@ def failing(found: Sequence[Judged]) -> str:
             why = "; ".join(map(in_short, parts[:2])) + (f"; and {len(parts) - 2} more" if len(parts) > 2 else "")
             apart = [f"{two.reading.name}: {two.verdict}" for two in one.results[1:] if two.verdict != rule.FAILS]
             more = f" But {'; '.join(apart)}." if apart else ""
-            lines.append(f"- {_link(one)}{_under(one)} {one.claim.sentence} **Refuted:** {why}.{more}")
+            lines.append(f"- {_link(one)}{_under(one)} {one.claim.sentence} **Refuted** {why}.{more}")
     return "\n".join(lines) or "None."
 
 
 def in_short(part: PartResult) -> str:
     """A part and how far off it is."""
-    return f"not so that {part.part.text} ({_apart(part)})"
+    return f"that {part.part.text} ({_apart(part)})"
 
 
 def _apart(part: PartResult) -> str:
