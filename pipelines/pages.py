@@ -1,6 +1,7 @@
 """Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
 
-Writes reports/<profile>/pages/<notebook>.html, scorecard.html beside them (scorecard/page.py), and reports/<profile>/index.html.
+Writes reports/<profile>/pages/<notebook>.html, scorecard.html beside them (scorecard/page.py), and
+reports/<profile>/index.html.
 A page is one file: figures and style are
 inside, mathematics is MathML, and nothing is loaded from anywhere. The same inputs give the same bytes.
 """
@@ -138,7 +139,8 @@ def index(inputs: Sources) -> str:
     """The first page of a profile: the story, results and claims, and where everything else is."""
     lines = [
         f"# Results of profile {inputs.profile}", "",
-        "**[The scorecard](pages/scorecard.html)** says in one page what of the paper holds, what does not, and why. The other"
+        "**[The scorecard](pages/scorecard.html)** says in one page what of the paper holds, what does not, and why."
+        " The other"
         " pages, with explanations:", "",
     ]  # fmt: skip
     lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items() if name != scorecard.NAME]

@@ -43,7 +43,8 @@ class Time(NamedTuple):
 
 
 def estimate(inputs: Sources, family: str, profile: str, parts: tuple[str, ...]) -> Time | None:
-    """What training a cell takes; None where nothing is known of its kind. `inputs`: of any profile, for its measured times."""
+    """What training a cell takes; None where nothing is known of its kind. `inputs`: of any profile, for its measured
+    times."""
     cost = inputs.costs.get(family, {}).get("-".join(parts))
     if cost is not None and profile == inputs.profile:
         return Time(float(cost["cpu_seconds"]), "measured")
@@ -52,11 +53,11 @@ def estimate(inputs: Sources, family: str, profile: str, parts: tuple[str, ...])
     if cell is None or family == "synthetic":
         return None
     units, kind = work(family, block, cell, parts), kind_of(family, cell)
-    rates = []
+    rates, mine = [], inputs.params[family]
     for one in inputs.costs.get(family, {}).values():
-        other = _cell(inputs.params[family], tuple(one["parts"]))
+        other = _cell(mine, tuple(one["parts"]))
         if other is not None and kind_of(family, other) == kind and other["solver"] == cell["solver"]:
-            rates.append(float(one["cpu_seconds"]) / max(1.0, work(family, inputs.params[family], other, tuple(one["parts"]))))
+            rates.append(float(one["cpu_seconds"]) / work(family, mine, other, tuple(one["parts"])))
     if rates:
         return Time(units * sorted(rates)[len(rates) // 2], "reckoned")
     rate = RATES.get((family, kind))

@@ -1,6 +1,7 @@
 """Gather a family's metrics: `python -m pipelines.summary <family> <profile> [--costs]`.
 
-Writes results/<profile>/<family>/summary.json (from every cell's metrics.json; its means are those of the trials there), or with --costs costs.json (from every
+Writes results/<profile>/<family>/summary.json (from every cell's metrics.json; its means are those of the trials
+there), or with --costs costs.json (from every
 run.json, and the timings of a family other than synthetic, where a profile takes them): what is measured of a machine stays
 apart from results.
 """

@@ -1,4 +1,5 @@
-"""All claims of a profile, judged: the tables `claims`, a row for each claim, and `claim-parts`, a row for each comparison."""
+"""All claims of a profile, judged: the tables `claims`, a row for each claim, and `claim-parts`, a row for each
+comparison."""
 
 from __future__ import annotations
 
@@ -19,10 +20,13 @@ from pipelines.sources import Sources
 
 RULE = (
     f"Each claim is a list of parts. It holds where the lower {1 - rule.ALPHA:.0%} confidence bound of every part passes; it"
-    f" does not hold where a part is refuted at {rule.ALPHA:g} over the number of parts (Holm's steps); else, and where a part"
-    " was not run, it is undecided. Bounds: Student's t at every number of trials, of paired differences where seeds are shared,"
+    f" does not hold where a part is refuted at {rule.ALPHA:g} over the number of parts (Holm's steps); else, and"
+    f" where a part"
+    " was not run, it is undecided. Bounds: Student's t at every number of trials, of paired differences where seeds"
+    " are shared,"
     " else Welch's; Wilson's of a share of cases, McNemar's exact test of two shares of the same cases; equivalence with the"
-    f" margin that the claim states. No verdict from fewer than {rule.LEAST} trials. A trial that diverged counts as the worst"
+    f" margin that the claim states. No verdict from fewer than {rule.LEAST} trials. A trial that diverged counts as"
+    f" the worst"
     " value there is; a missing one is left out, and said. A published mean is as wide as its own spread and trials say; one"
     " without is taken as it stands."
 )
@@ -159,13 +163,16 @@ def parts_table(inputs: Sources) -> Table:
                 value = part.evidence and significant(part.evidence.value)
                 bounds = [None if bound is None else significant(bound) for bound in (low, high)]
                 ends = [None if end is None else significant(end) for end in (part.wanted.low, part.wanted.high)]
-                row = {"value": value, "lower bound": bounds[0], "upper bound": bounds[1], "above": ends[0], "below": ends[1],
-                       "rule": part.evidence and part.evidence.rule, "trials": part.trials, "diverged": part.diverged,
-                       "missing": part.missing, "word": part.word}  # fmt: skip
+                row = {
+                    "value": value, "lower bound": bounds[0], "upper bound": bounds[1], "above": ends[0], "below": ends[1],
+                    "rule": part.evidence and part.evidence.rule, "trials": part.trials, "diverged": part.diverged,
+                    "missing": part.missing, "word": part.word,
+                }  # fmt: skip
                 numbers.append({**head, **row})
                 shown.append({**head, **{name: "-" if held is None else held for name, held in row.items()}})
     notes = [
-        f"Value: the contrast, positive where it is larger as the part says; its {1 - rule.ALPHA:.0%} one-sided bounds; above,"
+        f"Value: the contrast, positive where it is larger as the part says; its {1 - rule.ALPHA:.0%} one-sided"
+        f" bounds; above,"
         " below: where it must lie. Trials: how many bear it."
     ]
     frames = pd.DataFrame(numbers), pd.DataFrame(shown)

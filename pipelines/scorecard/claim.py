@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipelines.layout import number
 from pipelines.scorecard import budget, rule
 from pipelines.scorecard.quantities import CellName, Computed, Limit, Quantity
-from pipelines.scorecard.rule import Evidence, Range, Sample, Checked
+from pipelines.scorecard.rule import Checked, Evidence, Range, Sample
 from pipelines.sources import Sources
 
 AS_PUBLISHED = "as published"
@@ -257,7 +257,8 @@ def on_paper(inputs: Sources, claim: Claim) -> tuple[str, str]:
 
 
 def judged(inputs: Sources, claim: Claim) -> list[Result]:
-    """All readings of a claim: the first, and of the others those of which something was run; what the first leaves out since
+    """All readings of a claim: the first, and of the others those of which something was run; what the first leaves
+    out since
     it is of other data makes one of its own."""
     first = claim.readings[0]
     more = [Reading(OTHER_DATA, parts)] if (parts := _parts_elsewhere(inputs, first)) else []

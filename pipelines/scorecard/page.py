@@ -22,6 +22,7 @@ NAME, TITLE = "scorecard", "Scorecard"
 SHOWN = 3
 """Parts, records and commands of a claim that are shown; tables have all."""
 ALL = "all"
+PARTS = "../tables/claim-parts.md"
 TRAIN = "python -m pipelines.train {family} {profile} {cell}"
 
 
@@ -42,7 +43,7 @@ def body(inputs: Sources, markdown: object) -> str:
             claims(inputs, found),
             "<h2>The rule</h2>",
             f"<p>{html.escape(RULE)} In full: <code>pipelines/scorecard/rule.py</code>; every comparison with its bounds:"
-            f' <a href="../tables/claim-parts.md">tables/claim-parts</a> (<a href="../tables/claim-parts.csv">numbers</a>).</p>',
+            f" {_link(PARTS, 'claim-parts')} ({_link(PARTS.replace('.md', '.csv'), 'numbers')}).</p>",
             labels(),
             f'<p class="drawn">{html.escape(drawn_from(inputs))}</p>',
         ]
@@ -90,7 +91,8 @@ def style(sections: Sequence[str]) -> str:
     """A rule for each button: it hides the claims of others."""
     names = [("v", word) for word in rule.VERDICTS] + [("s", section) for section in sections]
     rules = "".join(
-        f"#{kind}-{slug(word)}:checked ~ .list > .claim:not(.{kind}-{slug(word)}) {{ display: none; }}\n" for kind, word in names
+        f"#{name}:checked ~ .list > .claim:not(.{name}) {{ display: none; }}\n"
+        for name in (f"{kind}-{slug(word)}" for kind, word in names)
     )
     return f"<style>\n@media screen {{\n{rules}}}\n</style>"
 
@@ -145,7 +147,7 @@ def _evidence(inputs: Sources, deciding: Sequence[PartResult]) -> str:
     """The parts that decided, and the numbers they are made of, the published beside ours."""
     items = [f"<li>{html.escape(part.said)}{_how(part)}</li>" for part in deciding[:SHOWN]]
     if len(deciding) > SHOWN:
-        items.append(f'<li>and {len(deciding) - SHOWN} more: <a href="../tables/claim-parts.md">claim-parts</a></li>')
+        items.append(f'<li>and {len(deciding) - SHOWN} more: {_link(PARTS, "claim-parts")}</li>')
     terms = [term for part in deciding[:SHOWN] for _, term in part.part.terms if not isinstance(term, Limit)]
     rows = "".join(_row(inputs, term) for term in dict.fromkeys(terms))
     table = f"<table><thead><tr><th></th><th>ours</th><th>published</th></tr></thead><tbody>{rows}</tbody></table>"
@@ -181,12 +183,9 @@ def _short(one: Sample) -> str:
 
 def _links(inputs: Sources, one: Judged) -> str:
     """Table, figure, page, records, runs, and the command that makes them again."""
-    drawn = REPORTS / inputs.profile
     groups = {
-        "Tables": [_link(f"../tables/{name}.md", name) for name in one.claim.tables if (drawn / "tables" / f"{name}.md").exists()],
-        "Figures": [
-            _link(f"../figures/{name}.png", name) for name in one.claim.figures if (drawn / "figures" / f"{name}.png").exists()
-        ],
+        "Tables": _drawn(inputs, "tables", [f"{name}.md" for name in one.claim.tables]),
+        "Figures": _drawn(inputs, "figures", [f"{name}.png" for name in one.claim.figures]),
         "Page": [_link(f"{one.claim.page}.html", one.claim.page)] if one.claim.page else [],
     }
     cells = [
@@ -199,7 +198,8 @@ def _links(inputs: Sources, one: Judged) -> str:
         for _, term in part.part.terms if term.source and not term.cells and not term.source.startswith("published")
     )  # fmt: skip
     results = os.path.relpath(records.RESULTS / inputs.profile, REPORTS / inputs.profile / "pages")
-    groups["Records"] = [*(_record(inputs, cell) for cell in cells[:SHOWN]), *(_link(f"{results}/{name}", name) for name in files)]
+    groups["Records"] = [_record(inputs, cell) for cell in cells[:SHOWN]]
+    groups["Records"] += [_link(f"{results}/{name}", name) for name in files]
     groups["MLflow"] = [f"{tracking.experiment_of(family, parts[0])} / {'-'.join(parts)}" for family, parts in cells[:SHOWN]]
     commands = [
         TRAIN.format(family=family, profile=inputs.profile, cell=" ".join(parts)) for family, parts in cells[:SHOWN]
@@ -209,9 +209,16 @@ def _links(inputs: Sources, one: Judged) -> str:
     more = len(cells) - SHOWN
     for name in ("Records", "MLflow", "Command"):
         if more > 0:
-            groups[name].append(f"and {more} more cells" if name != "Command" else f"or all: <code>make repro PROFILE={inputs.profile}</code>")
+            groups[name].append(f"and {more} more cells" if name != "Command" else f"or all: <code>make repro"
+            f" PROFILE={inputs.profile}</code>")
     items = [f"<dt>{name}</dt><dd>{'; '.join(held)}</dd>" for name, held in groups.items() if held]
     return f'<dl class="links">{"".join(items)}</dl>'
+
+
+def _drawn(inputs: Sources, kind: str, names: Sequence[str]) -> list[str]:
+    """Links to what was drawn; a profile without an experiment has not its table."""
+    there = REPORTS / inputs.profile / kind
+    return [_link(f"../{kind}/{name}", name.partition(".")[0]) for name in names if (there / name).exists()]
 
 
 def _link(to: str, text: str) -> str:

@@ -431,8 +431,7 @@ class Attack:
 
     @property
     def name(self) -> str:
-        method = self.variant if self.variant not in LABELS else LABELS[self.variant]
-        return f"{method} with {self.points} poisons ({self.group})"
+        return f"{LABELS[self.variant]} with {self.points} poisons ({self.group})"
 
     @property
     def cells(self) -> tuple[CellName, ...]:

@@ -227,14 +227,12 @@ def judged(parts: Sequence[Checked | None], alpha: float = ALPHA, least: int = L
             words.append(TOO_FEW)
         else:
             words.append(PASSES if part.wanted.passes(part.evidence, alpha) else OPEN)
-    testable = {
-        place: part for place, part in enumerate(parts) if part is not None and words[place] in (PASSES, OPEN) and part.evidence
-    }
     left, found = len(parts), True
     while found:
         refuted = [
-            place for place, part in testable.items()
-            if part.evidence is not None and words[place] == OPEN and part.wanted.refuted(part.evidence, alpha / left)
+            place for place, part in enumerate(parts)
+            if words[place] == OPEN and part is not None and part.evidence is not None
+            and part.wanted.refuted(part.evidence, alpha / left)
         ]  # fmt: skip
         for place in refuted:
             words[place] = REFUTED

@@ -36,12 +36,14 @@ def summary(inputs: Sources, found: Sequence[Judged]) -> str:
     many = counts(found)
     said = {
         "embedded": "Nothing here was computed on the paper's image data: what stands in for them is said at every verdict.",
-        "cpu": "The synthetic examples are at the paper's full scale; images are the paper's where no part or stand-in is named,"
+        "cpu": "The synthetic examples are at the paper's full scale; images are the paper's where no part or stand-in"
+        " is named,"
         " and their budgets are cut, which is said at every verdict: a short budget can turn the order of two methods.",
         "paper": "Budgets are the paper's, but where a verdict says otherwise.",
     }[inputs.profile]
     return (
-        f"Of {len(found)} claims **{many[rule.HOLDS]} hold**, **{many[rule.FAILS]} do not hold**, {many[rule.OPEN]} are undecided"
+        f"Of {len(found)} claims **{many[rule.HOLDS]} hold**, **{many[rule.FAILS]} do not hold**, {many[rule.OPEN]}"
+        f" are undecided"
         f" and {many[rule.NOT_RUN]} were not run, in profile *{inputs.profile}*. {said}"
     )
 
@@ -119,20 +121,23 @@ def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
     by_id = {one.claim.id: one for one in found}
     tuned = next((one for one in by_id["C14"].results if "tuning" in one.reading.name), None)
     lines = [
-        "- Denoising: ApproxGrad's lower step sizes are 10 to 100 times smaller than Penalty's, and its settings stand in the"
+        "- Denoising: ApproxGrad's lower step sizes are 10 to 100 times smaller than Penalty's, and its settings stand"
+        " in the"
         " code alone."
     ]
     if tuned:
         said = "; ".join(f"{part.part.text}: {part.word} ({_apart(part)})" for part in tuned.parts)
         lines[0] += f" After equal tuning: {said}."
-    lines.append("- CIFAR-10: ApproxGrad's script takes one lower step where Penalty's takes 20." + _effect(inputs, "approxgrad-one-step"))
+    one_step = _effect(inputs, "approxgrad-one-step")
+    lines.append(f"- CIFAR-10: ApproxGrad's script takes one lower step where Penalty's takes 20.{one_step}")
     longer = next((one for one in by_id["C06"].results if "step size" in one.reading.name), None)
     lines.append(
         "- Synthetic examples: RMD takes plain gradient steps at the sizes that the other methods give to Adam."
         + (f" With a lower step size of 0.05 and T = 100 it converges: {longer.verdict}." if longer else "")
     )
     lines.append(
-        "- Few-shot learning: the released ApproxGrad moves the encoder by the implicit term of one task of a meta-batch; heads"
+        "- Few-shot learning: the released ApproxGrad moves the encoder by the implicit term of one task of a"
+        " meta-batch; heads"
         " are fitted at meta-test by 1e-3 for Penalty and 1e-2 for ApproxGrad."
     )
     lines.append("- Poisoning: RMD's numbers are those its authors published, whole percents; no run of the paper's.")

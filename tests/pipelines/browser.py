@@ -1,4 +1,5 @@
-"""A real browser without a window: Chromium, spoken to over a pipe in its DevTools protocol. It may reach nothing but files."""
+"""A real browser without a window: Chromium, spoken to over a pipe in its DevTools protocol. It may reach nothing but
+files."""
 
 from __future__ import annotations
 
@@ -105,7 +106,8 @@ def browser(profile: Path) -> Iterator[Browser]:
     answers, answered = os.pipe()
     flags = [
         "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}",
-        "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--host-resolver-rules='MAP * ~NOTFOUND'",
+        "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--host-resolver-rules='MAP *"
+        " ~NOTFOUND'",
     ]  # fmt: skip
     # the browser reads commands from descriptor 3 and answers on 4
     line = f"exec {path} {' '.join(flags)} 3<&{commands} 4>&{answered}"

@@ -1,4 +1,5 @@
-"""The committed pages in a real browser: no complaint, nothing asked of the net, no page wider than a screen, no dead link."""
+"""The committed pages in a real browser: no complaint, nothing asked of the net, no page wider than a screen, no dead
+link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The claims: all declared, judged on made-up records that are near the published numbers, and what changes with a record."""
+"""The claims: all declared, judged on made-up records that are near the published numbers, and what changes with a
+record."""
 
 from __future__ import annotations
 
@@ -208,7 +209,8 @@ def test_means_are_those_of_the_trials() -> None:
         for seed in range(5)
     ]
     none = {"mean": 0.0, "sd": 0.0, "n": 0, "half_width": 0.0}
-    block = {"last": {"test accuracy": none}, "importances": {"recall": none}, "by seed": {}, "diverged": 0, "oracle calls": {"f": 3}}
+    block = {"last": {"test accuracy": none}, "importances": {"recall": none}, "by seed": {}, "diverged": 0}
+    block["oracle calls"] = {"f": 3}
     found = summary.followed(block, trials)
     assert (found["last"]["test accuracy"]["mean"], found["last"]["test accuracy"]["n"]) == (92.0, 5)
     assert found["importances"]["recall"]["mean"] == 0.5 and found["by seed"]["4"] == 94.0

@@ -1,4 +1,5 @@
-"""The rule of the scorecard: its bounds against scipy's and by hand, its words, and how often it errs on known distributions."""
+"""The rule of the scorecard: its bounds against scipy's and by hand, its words, and how often it errs on known
+distributions."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from scipy import stats
 from pipelines.comparison import Estimate
 from pipelines.scorecard import rule
 from pipelines.scorecard.quantities import sample
-from pipelines.scorecard.rule import ALPHA, FAILS, HOLDS, NOT_RUN, OPEN, Range, Sample, Checked, contrast, exactly, judged
+from pipelines.scorecard.rule import ALPHA, FAILS, HOLDS, NOT_RUN, OPEN, Checked, Range, Sample, contrast, exactly, judged
 
 CLAIMS = 2000
 ABOVE, ALIKE = Range(low=0.0), Range(-1.0, 1.0)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pipelines.scorecard.claim import Claim
 from pipelines.scorecard.declared import across, attacks, denoising, few_shot, method, others, synthetic
 
-CLAIMS: tuple[Claim, ...] = tuple(
-    sorted(
-        (*synthetic.CLAIMS, *method.CLAIMS, *across.CLAIMS, *denoising.CLAIMS, *few_shot.CLAIMS, *attacks.CLAIMS, *others.CLAIMS),
-        key=lambda claim: claim.id,
-    )
-)
+PARTS = (synthetic, method, denoising, few_shot, attacks, across, others)
+CLAIMS: tuple[Claim, ...] = tuple(sorted((one for part in PARTS for one in part.CLAIMS), key=lambda claim: claim.id))
 
 
 def claim(identity: str) -> Claim:

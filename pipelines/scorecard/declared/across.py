@@ -53,7 +53,9 @@ LAMBDAS = tuple(
           at_most_poisons("mnist-untargeted", "penalty", "abl-lambda0-100"), 1.5)
     for one in ("0", "1", "10")
 )  # fmt: skip
-ON_MNIST = above(*(AtEqualTime("denoising", "lower-steps", one, EQUAL, "test accuracy", at=200.0) for one in reversed(EQUAL)))
+ON_MNIST = above(
+    *(AtEqualTime("denoising", "lower-steps", one, EQUAL, "test accuracy", at=200.0) for one in reversed(EQUAL))
+)
 
 
 def _on_mini(split: str, seconds: str, *identities: str | None) -> Part:
@@ -74,7 +76,8 @@ CLAIMS = (
             Reading("poisoning alone", (_of_poisons(),)),
         ),
         ("lower-steps", "poisoning-lower-steps", "few-shot-further"), ("lower-steps", "figure-5b", "figure-5c"), "denoising",
-        "The figure has 1.60 to 1.71; the text says about twice, an earlier version almost half the time for as good a result.",
+        "The figure has 1.60 to 1.71; the text says about twice, an earlier version almost half the time for as good a"
+        " result.",
     ),
     Claim(
         "C28", f"More than T = 20 lower steps gain less than {SMALL_GAIN:g} point, on MNIST and in poisoning.",

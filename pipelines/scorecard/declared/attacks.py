@@ -90,7 +90,8 @@ CLAIMS = (
         ("poisoning",), ("poisoning",), "poisoning", NOT_COMPUTED,
     ),
     Claim(
-        "C25", "Targeted: Penalty succeeds more than RMD (1 to 4%) and than label flipping, and as ApproxGrad within 2 points.",
+        "C25", "Targeted: Penalty succeeds more than RMD (1 to 4%) and than label flipping, and as ApproxGrad within 2"
+        " points.",
         TABLE_5, SECTION,
         (Reading(AS_PUBLISHED, _targeted()), Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["targeted"])),
         ("poisoning",), ("poisoning",), "poisoning", f"{NOT_COMPUTED} The released targeted ApproxGrad does not run.",
@@ -113,7 +114,8 @@ CLAIMS = (
         "C32", "Clean-label, bounded: at every distance from 1 to 16 Penalty breaks at least as many targets as feature"
         " collision.", "Section 3.4, Figure 3", FISH,
         (Reading(AS_PUBLISHED, tuple(
-            not_worse(_success("Penalty", e, f"fig3-eps{e}-penalty"), _success("Shafahi et al.", e, f"fig3-eps{e}-shafahi"), 0.0)
+            not_worse(_success("Penalty", e, f"fig3-eps{e}-penalty"),
+                      _success("Shafahi et al.", e, f"fig3-eps{e}-shafahi"), 0.0)
             for e in range(1, 17)
         )),),
         page="poisoning",

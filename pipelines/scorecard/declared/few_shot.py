@@ -69,10 +69,12 @@ CLAIMS = (
             )),
         ),
         ("few-shot",), ("few-shot-curves",), "few_shot",
-        "The margin against ApproxGrad is ours: the paper says comparable, its largest gap is 0.63. RMD's numbers are quoted.",
+        "The margin against ApproxGrad is ours: the paper says comparable, its largest gap is 0.63. RMD's numbers are"
+        " quoted.",
     ),
     Claim(
-        "C23", "Mini-ImageNet: Penalty is below SNAIL, at least as good as MAML, iMAML and relation networks, above prototypical"
+        "C23", "Mini-ImageNet: Penalty is below SNAIL, at least as good as MAML, iMAML and relation networks, above"
+        " prototypical"
         " networks at 1-shot and below them at 5-shot.", TABLE, SECTION,
         (Reading(AS_PUBLISHED, _others()),),
         ("few-shot",), ("few-shot-curves",), "few_shot",

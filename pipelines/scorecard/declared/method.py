@@ -30,7 +30,8 @@ def _long_reverse(rho: str) -> tuple[Part, ...]:
 
 CLAIMS = (
     Claim(
-        "C06", "RMD converges on the synthetic examples where T is about 100.", "Section 3.1 of the published text, no number",
+        "C06", "RMD converges on the synthetic examples where T is about 100.", "Section 3.1 of the published text, no"
+        " number",
         SECTION,
         (
             Reading(AS_PUBLISHED, _rows("C06", *(f"T = 100, example {one}, rho = 0.0001 (released)" for one in (1, 2)))),
@@ -40,11 +41,12 @@ CLAIMS = (
         "Examples 1 and 2, after 40,000 upper iterations; with the released lower step size of 1e-4, 100 steps are too few.",
     ),
     Claim(
-        "C09", "Lemma 3: at the penalty's minimiser in v, its gradient in u is the hypergradient's formula, and 1/γ from df/du.",
+        "C09", "Lemma 3: at the penalty's minimiser in v, its gradient in u is the hypergradient's formula, and 1/γ"
+        " from df/du.",
         "Section 2.3, Lemma 3", SECTION,
         (Reading(AS_PUBLISHED, _rows("C09", *(
             f"{problem}: {what}" for problem in PROBLEMS
-            for what in ("grad_u f~ at its minimiser v", "exponent in gamma of its distance", "exponent in gamma of the minim")
+            for what in ("grad_u f~ at its minimiser v", "exponent in gamma of its d", "exponent in gamma of the minimiser")
         ))),),
         TABLES, ("penalty-theory",), PAGE,
     ),
@@ -94,7 +96,8 @@ CLAIMS = (
     Claim(
         "C37", "Penalty handles upper constraints without projecting.", "Section 2.2", SECTION,
         (Reading(AS_PUBLISHED, _rows(
-            "C37", "no projection: exponent", "no projection: distance", "no projection: least violation", "with multipliers",
+            "C37", "no projection: exponent", "no projection: distance", "no projection: least violation",
+            "with multipliers",
         )),),
         TABLES, ("penalty-theory",), PAGE, "Feasible in the limit only. On images it is claim C32.",
     ),
@@ -105,7 +108,8 @@ CLAIMS = (
             f"condition {one}, 12 lower variables: relative error of the hypergradient, {how}"
             for one in (10, 100) for how in ("24 steps of CG", "2000 steps of Adam")
         ))),),
-        TABLES, ("other-claims",), PAGE, "2,000 steps of Adam, the best of two step sizes, against 24 of conjugate gradients.",
+        TABLES, ("other-claims",), PAGE, "2,000 steps of Adam, the best of two step sizes, against 24 of conjugate"
+        " gradients.",
     ),
     Claim(
         "C43", "The note: an augmented Lagrangian is at least as good as the penalty.", "Note, equation 21", SECTION,
