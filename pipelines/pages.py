@@ -1,6 +1,8 @@
 """Execute the notebooks and render a profile's pages: `python -m pipelines.pages <profile>`.
 
-Writes reports/<profile>/pages/<notebook>.html and reports/<profile>/index.html. A page is one file: figures and style are
+Writes reports/<profile>/pages/<notebook>.html, scorecard.html beside them (scorecard/page.py), and
+reports/<profile>/index.html.
+A page is one file: figures and style are
 inside, mathematics is MathML, and nothing is loaded from anywhere. The same inputs give the same bytes.
 """
 
@@ -27,10 +29,12 @@ from pipelines import sources, tables
 from pipelines.errors import run
 from pipelines.notebook import image
 from pipelines.records import write_bytes
+from pipelines.scorecard import page as scorecard
 from pipelines.sources import REPORTS, Sources
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
+    scorecard.NAME: scorecard.TITLE,
     "synthetic": "Synthetic examples",
     "denoising": "Data denoising",
     "few_shot": "Few-shot learning",
@@ -38,7 +42,8 @@ TITLES = {
     "theory": "Theory, measured",
     "data": "The data",
 }
-NOTEBOOKS = tuple(TITLES)
+"""The pages, in the order in which they are to be read."""
+NOTEBOOKS = tuple(name for name in TITLES if name != scorecard.NAME)
 TIMEOUT = 600
 
 
@@ -112,21 +117,33 @@ def executed(path: Path, profile: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def page(title: str, profile: str, body: str, home: str = "") -> str:
-    """A whole page around a body; `home` is the way to index.html."""
+def links(here: str) -> list[tuple[str, str]]:
+    """(link, name) of every page as seen from one of them; "" for the link of that one itself. `here`: "" is index.html."""
+    up, down = ("../", "") if here else ("", "pages/")
+    found = [("" if not here else f"{up}index.html", "All results")]
+    return found + [("" if name == here else f"{down}{name}.html", title) for name, title in TITLES.items()]
+
+
+def page(title: str, profile: str, body: str, here: str = "") -> str:
+    """A whole page around a body; `here` is its name, "" of index.html."""
     folder = Path(__file__).resolve().parent / "page"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=False, undefined=jinja2.StrictUndefined
     )
     style = (folder / "style.css").read_text()
     shell = environment.get_template("shell.html")
-    return shell.render(title=html.escape(title), profile=profile, body=body, home=home, style=style) + "\n"
+    return shell.render(title=html.escape(title), profile=profile, body=body, links=links(here), style=style) + "\n"
 
 
 def index(inputs: Sources) -> str:
-    """The first page of a profile: results and claims, and where everything else is."""
-    lines = [f"# Results of profile {inputs.profile}", "", "Pages, with explanations:", ""]
-    lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items()]
+    """The first page of a profile: the story, results and claims, and where everything else is."""
+    lines = [
+        f"# Results of profile {inputs.profile}", "",
+        "**[The scorecard](pages/scorecard.html)** says in one page what of the paper holds, what does not, and why."
+        " The other"
+        " pages, with explanations:", "",
+    ]  # fmt: skip
+    lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items() if name != scorecard.NAME]
     lines += ["", "Tables, to be read and as numbers:", ""]
     lines += [f"- {name}: [text](tables/{name}.md), [numbers](tables/{name}.csv)" for name in tables.drawn(inputs)]
     parts = [markdown("\n".join(lines))]
@@ -149,8 +166,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = REPORTS / given.profile
     for name in NOTEBOOKS:
         body, _ = Exporter().from_notebook_node(executed(notebook_path(name), given.profile))
-        content = page(TITLES[name], given.profile, body, home="../index.html")
-        write_bytes(folder / "pages" / f"{name}.html", content.encode())
+        write_bytes(folder / "pages" / f"{name}.html", page(TITLES[name], given.profile, body, name).encode())
+    content = page(scorecard.TITLE, given.profile, scorecard.body(inputs, markdown), scorecard.NAME)
+    write_bytes(folder / "pages" / f"{scorecard.NAME}.html", content.encode())
     write_bytes(folder / "index.html", index(inputs).encode())
 
 

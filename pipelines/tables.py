@@ -4,8 +4,9 @@ Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same 
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
 (denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
-(poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims, and results,
-the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+(poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims and claim-parts
+(scorecard/card.py), and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py
+(of a number beside a published one) and scorecard/rule.py (of a claim).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import accuracies, claimed, comparison, datasheet, distances, headline, published
+from pipelines import accuracies, comparison, datasheet, distances, headline, published
 from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
@@ -25,6 +26,7 @@ from pipelines.layout import Table, number, plus_minus, printed
 from pipelines.poisoning import tables as poisoned
 from pipelines.published import LABELS, Value
 from pipelines.records import significant, write_bytes
+from pipelines.scorecard import card
 from pipelines.sources import REPORTS, Sources, load
 from pipelines.theory import tables as theory
 
@@ -102,7 +104,7 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value 
 
 DRAWN = (
     *("wall-clock", "figure-1", "figure-2", "figure-7", "denoising"),
-    *("table-1", "ledger", "demonstrations", "data", "claims", "results"),
+    *("table-1", "ledger", "demonstrations", "data", "claims", "claim-parts", "results"),
 )
 """The names of the tables that every profile has."""
 
@@ -124,7 +126,8 @@ def draw(inputs: Sources, name: str) -> Table:
         "ledger": theory.ledger,
         "data": datasheet.table,
         "demonstrations": theory.demonstrations,
-        "claims": lambda inputs: claimed.table(inputs, as_published(inputs)),
+        "claims": card.table,
+        "claim-parts": card.parts_table,
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
         **experiments.DRAWN,
         **few_shot.DRAWN,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipelines import accuracies, claims, comparison, published
-from pipelines.claims import Claim
+from pipelines import accuracies, comparison, published
 from pipelines.layout import Table, listed, number, plus_minus, printed
 from pipelines.published import LABELS
+from pipelines.scorecard import card
 from pipelines.sources import Sources
 
 Row = Mapping[str, Any]
@@ -128,23 +128,16 @@ def _otherwise(row: Row, preset: str) -> str:
     return f" ({'; '.join(said)})" if said else ""
 
 
-def judged(found: Sequence[Claim], there: Sequence[Claim]) -> str:
-    """Claims in words: which hold with us, which fail, which are not settled, and which the paper's own do not bear."""
+def judged(inputs: Sources, *ids: str) -> str:
+    """These claims in words, with all their readings; how they are judged, and the others: the scorecard."""
     lines = []
-    for verdict, said in (
-        (claims.HOLDS, "hold in our numbers"),
-        (claims.FAILS, "fail in our numbers"),
-        (claims.OPEN, "are not settled by our numbers"),
-    ):
-        these = [claim for claim in found if claim.verdict == verdict]
-        if these:
-            lines += [f"**{len(these)} of {len(found)} claims {said}:**", ""]
-            lines += [f"- {claim.id}: {claim.statement} ({claim.evidence})" for claim in these]
-            lines.append("")
-    weak = [claim.id for claim in there if claim.verdict in (claims.FAILS, claims.OPEN)]
-    if weak:
-        lines.append(f"By the same rules the paper's own numbers do not settle {listed(weak)}.")
-    return "\n".join(lines)
+    for one in card.judged(inputs):
+        if one.claim.id in ids:
+            lines.append(f"- **{one.claim.id}** {one.claim.sentence}")
+            for result in one.results:
+                under = f", {result.label.word}" if result.label.word else ""
+                lines.append(f"    - {result.reading.name}: **{result.verdict}** ({result.evidence}{under})")
+    return "\n".join([*lines, "", "All claims, with the comparisons they rest on: [scorecard](scorecard.html)."])
 
 
 def times(table: Table) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines import claims, comparison, published
+from pipelines import comparison
 from pipelines.comparison import (
     AGREES,
     DIFFERS,
@@ -141,62 +141,3 @@ def test_cuts() -> None:
     assert comparison.said(digits) == ["the data are digits, which the paper does not use"]
     assert comparison.synthetic_cuts({"upper_iterations": 40001}) == []
     assert comparison.synthetic_cuts({"upper_iterations": 100}) == [Cut("upper iterations", 100, 40000)]
-
-
-PANELS = [
-    (f"ex{e}", t, m) for e in range(1, 5) for t in (1, 5, 10) for m in ("gd", "rmd", "approxgrad", "penalty")
-]
-
-
-def paper() -> dict[tuple[str, int, str], Estimate]:
-    return {(e, t, m): comparison.theirs(published.value(f"fig12-{e}-T{t}-{m}")) for e, t, m in PANELS}
-
-
-def verdicts(distances: dict[tuple[str, int, str], Estimate]) -> dict[str, str]:
-    found = claims.synthetic_claims(distances, published.curve(2, 1, "penalty").mean)
-    return {claim.id: claim.verdict for claim in found}
-
-
-def test_the_papers_own_numbers_bear_its_claims() -> None:
-    assert verdicts(paper()) == dict.fromkeys(("C01", "C02", "C03", "C04", "C05"), claims.HOLDS)
-    times = {(e, t, m): comparison.theirs(published.value(f"time-{e}-T{t}-{m}")) for e, t, m in PANELS}
-    assert claims.timing_claim(times, ["ex1", "ex2", "ex3", "ex4"]).verdict == claims.HOLDS
-
-
-@pytest.mark.parametrize(
-    ("panel", "value", "broken"),
-    [
-        (("ex1", 5, "rmd"), 2.0, "C01"),
-        (("ex1", 10, "penalty"), 0.06, "C02"),
-        (("ex2", 1, "penalty"), 4.5, "C03"),
-        (("ex2", 5, "approxgrad"), 0.1, "C03"),
-        (("ex4", 10, "penalty"), 1.0, "C04"),
-        (("ex3", 10, "rmd"), 0.1, "C04"),
-        (("ex1", 10, "penalty"), 0.09, "C05"),
-    ],
-)
-def test_a_number_on_the_other_side_breaks_the_claim(
-    panel: tuple[str, int, str], value: float, broken: str
-) -> None:
-    found = verdicts({**paper(), panel: Estimate(value, 0.001, 20)})
-    assert found[broken] == claims.FAILS
-
-
-def test_a_wide_interval_settles_nothing() -> None:
-    found = verdicts({**paper(), ("ex4", 10, "penalty"): Estimate(0.15, 1.0, 20)})
-    assert found["C04"] == claims.OPEN
-    assert claims.judged("C17", "nothing there", []).verdict == claims.MISSING
-
-
-def test_denoising_claims() -> None:
-    means = {"oracle": 99.0, "val-only": 90.0, "train-val": 84.0, "approxgrad": 97.0, "penalty": 98.0}
-    values = {("mnist-25", method): Estimate(mean, 0.2, 5) for method, mean in means.items()}
-    found = {claim.id: claim.verdict for claim in claims.denoising_claims(values, ["mnist-25"])}
-    assert found == {"C14": "holds", "C15": "holds", "C16": "holds", "C17": "not measured"}
-    worse = {**values, ("mnist-25", "penalty"): Estimate(93.0, 0.2, 5)}
-    found = {claim.id: claim.verdict for claim in claims.denoising_claims(worse, ["mnist-25"])}
-    assert found == {"C14": "fails", "C15": "holds", "C16": "fails", "C17": "not measured"}
-    gone = {**values, ("mnist-25", "approxgrad"): Estimate(None, None, 0)}
-    assert claims.denoising_claims(gone, ["mnist-25"])[0].verdict == claims.FAILS
-    assert claims.accuracy_claim({"mnist-25": (25.0, 74.15, 100.0)}).verdict == claims.HOLDS
-    assert claims.accuracy_claim({"mnist-25": (25.0, 80.0, 100.0)}).verdict == claims.FAILS

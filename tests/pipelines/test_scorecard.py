@@ -1,0 +1,274 @@
+"""The claims: all declared, judged on made-up records that are near the published numbers, and what changes with a
+record."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import made_up
+import pandas as pd
+import pytest
+
+from pipelines import pages, published, settings, sources, summary
+from pipelines.scorecard import budget, card, claim, page, rule, story
+from pipelines.scorecard.card import Judged
+from pipelines.scorecard.declared import CLAIMS
+from pipelines.scorecard.quantities import Accuracy, NotBuilt
+from pipelines.sources import Sources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Sources]]:
+    """The inputs of made-up results by profile; reading parameters takes seconds, so once."""
+    place = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        made_up.write_params(place)
+        patch.chdir(place)
+        for profile in ("cpu", "embedded"):
+            made_up.write_results(place, profile)
+        yield {profile: sources.load(profile) for profile in ("cpu", "embedded")}
+
+
+@pytest.fixture
+def inputs(every: dict[str, Sources]) -> Sources:
+    return every["cpu"]
+
+
+def edited(inputs: Sources, family: str, cell: str, change: Callable[[Any], object]) -> Sources:
+    """The inputs after a change of a cell's trials."""
+    cells = dict(inputs.cells[family])
+    cells[cell] = copy.deepcopy(cells[cell])
+    change(cells[cell]["trials"])
+    return replace(inputs, cells={**inputs.cells, family: cells})
+
+
+def verdicts(inputs: Sources) -> dict[str, list[tuple[str, str]]]:
+    return {
+        one.claim.id: [(result.reading.name, result.verdict) for result in one.results] for one in card.judged(inputs)
+    }
+
+
+def of(inputs: Sources, identity: str) -> Judged:
+    return next(one for one in card.judged(inputs) if one.claim.id == identity)
+
+
+# what is declared
+
+
+def test_every_claim_is_declared_once() -> None:
+    ids = [one.id for one in CLAIMS]
+    assert [f"C{number:02}" for number in range(1, 44)] == [one for one in ids if one.startswith("C")]
+    assert len(ids) == len(set(ids)) and {one[0] for one in ids} == {"C", "S", "N"}
+    for one in CLAIMS:
+        assert one.sentence.endswith(".") and one.place and all(reading.parts for reading in one.readings)
+        assert one.readings[0].name == claim.AS_PUBLISHED
+        assert not one.page or one.page in pages.TITLES
+
+
+def test_published_numbers_and_cells_exist() -> None:
+    """A misspelt id would read as "not published", a misspelt cell as "not run"."""
+    known = {}
+    for profile in settings.PROFILES:
+        for family in settings.FAMILIES:
+            block = settings.profile_params(family, profile)["cells"]
+            known |= {(family, first, second): profile for first, cells in block.items() for second in cells}
+    for one in CLAIMS:
+        for quantity in one.quantities:
+            identity = getattr(quantity, "identity", None)
+            assert identity is None or published.find(identity) is not None, (one.id, identity)
+            for family, parts in quantity.cells:
+                assert (family, *parts[:2]) in known, (one.id, parts)
+
+
+def test_demonstrations_are_found_by_how_they_begin() -> None:
+    """Each names one row of the committed results, and a row's bound is a range."""
+    rows = json.loads((ROOT / "results/cpu/theory/demonstrations.json").read_text())["rows"]
+    computed = [term for one in CLAIMS for term in one.quantities if type(term).__name__ == "Computed"]
+    assert len(computed) >= 40
+    for one in computed:
+        found = [row for row in rows if row["claim"] == one.claim and row["computed"].startswith(one.said)]
+        assert len(found) == 1, (one.claim, one.said, len(found))
+
+
+# how they are judged
+
+
+def test_near_the_published_numbers_the_claims_hold(inputs: Sources) -> None:
+    found = {identity: results[0][1] for identity, results in verdicts(inputs).items()}
+    assert [found[identity] for identity in ("C02", "C04", "C05", "C07")] == [rule.HOLDS] * 4
+    # four of six rows are not run in this profile, so nothing can hold of all six
+    assert (found["C14"], found["C17"], found["C19"]) == (rule.OPEN, rule.NOT_RUN, rule.NOT_RUN)
+    assert of(inputs, "C14").first.passes_so_far
+    assert of(inputs, "C14").first.label.word == budget.CUT and of(inputs, "C01").first.label.word == budget.FULL
+
+
+def test_what_was_not_run_says_what_would(inputs: Sources) -> None:
+    run = card.to_run(inputs, of(inputs, "C17").first)
+    assert list(run.commands) == ["make repro PROFILE=paper"] and len(run.cells) == 4
+    assert "of one core" in run.said
+    assert {cell for _, cell, _ in run.cells} == {
+        ("denoising", (data, method)) for data in ("cifar10-25", "cifar10-50") for method in ("approxgrad", "train-val")
+    }
+    missing = card.to_run(inputs, of(inputs, "C32").first)
+    assert not missing.cells and "no cell measures" in missing.said
+
+
+def test_a_changed_number_changes_what_depends_on_it_alone(inputs: Sources) -> None:
+    before = verdicts(inputs)
+
+    def worse(trials: Any) -> None:
+        for trial in trials:
+            if trial["T"] == 10:
+                trial["last"]["error"] = 3.0
+
+    after = verdicts(edited(inputs, "synthetic", "ex1-penalty-released", worse))
+    changed = {identity for identity in before if before[identity] != after[identity]}
+    assert changed == {"C02", "C05"}
+    assert dict(after["C02"])[claim.AS_PUBLISHED] == rule.FAILS
+
+
+def test_one_number_of_one_trial(inputs: Sources) -> None:
+    """Of five trials one that is far off keeps a claim from holding: the spread is its own."""
+    assert dict(verdicts(inputs)["C14"])["after equal tuning"] == rule.HOLDS
+
+    def off(trials: Any) -> None:
+        trials[2]["last"]["test accuracy"] = 60.0
+
+    found = verdicts(edited(inputs, "denoising", "tuned-penalty", off))
+    assert dict(found["C14"])["after equal tuning"] == rule.OPEN
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "verdict"),
+    [
+        (lambda trials: trials[1].update(status="diverged"), "trials: 1 diverged", rule.OPEN),
+        (lambda trials: trials[1]["last"].update({"test accuracy": None}), "trials: 1 diverged", rule.OPEN),
+        (lambda trials: trials.pop(1), "trials: 1 missing", rule.OPEN),
+    ],
+    ids=["diverged", "no number", "missing"],
+)
+def test_a_lost_trial_is_seen(inputs: Sources, change: Any, said: str, verdict: str) -> None:
+    found = edited(inputs, "denoising", "mnist-25-penalty", change)
+    one = of(found, "C16")
+    assert one.trouble == said and one.first.verdict == verdict
+    assert not of(inputs, "C16").trouble
+    row = card.table(found).shown.set_index("id").loc["C16"]
+    assert said in row["evidence"] and said in page.card(found, one)
+    parts = card.parts_table(found).numbers
+    here = parts[(parts["id"] == "C16") & (parts["part"].str.contains("MNIST, 25%"))].iloc[0]
+    assert here["diverged"] + here["missing"] == 1
+
+
+def test_stand_ins_are_named(every: dict[str, Sources]) -> None:
+    found = every["embedded"]
+    one = of(found, "C14")
+    assert one.first.verdict == rule.NOT_RUN
+    digits = next(result for result in one.results if "digits" in result.reading.name)
+    assert digits.label.word == budget.STAND_IN and "scikit-learn's digits for MNIST" in digits.label.said
+    for judged in card.judged(found):
+        for result in judged.results:
+            words = {source for part in result.parts if part.word != rule.NOT_RUN for _, term in part.part.terms
+                     for cell in term.cells if (source := budget.source_of(found, *cell)) in budget.STAND_INS}  # fmt: skip
+            assert not words or result.label.word == budget.STAND_IN, judged.claim.id
+            assert not words or result.reading.name != claim.AS_PUBLISHED, judged.claim.id
+
+
+def test_a_part_of_a_data_set_is_no_row_of_the_paper(inputs: Sources) -> None:
+    for one in card.judged(inputs):
+        for result in one.results:
+            cells = [cell for part in result.parts if part.word != rule.NOT_RUN for _, term in part.part.terms
+                     for cell in term.cells]  # fmt: skip
+            partly = any(budget.source_of(inputs, *cell) in budget.PARTS_OF for cell in cells)
+            assert not partly or (result.label.word == budget.PART and result.reading.name != claim.AS_PUBLISHED)
+
+
+def test_the_papers_own_numbers(inputs: Sources) -> None:
+    verdict, note = of(inputs, "C14").paper
+    assert (verdict, note) == (rule.HOLDS, "")
+    # read off a figure, without spread
+    assert "without spread" in of(inputs, "C29").paper[1]
+    assert of(inputs, "C09").paper == ("", "")
+    assert isinstance(Accuracy("mnist-25", "penalty", "denoise-mnist-25-penalty").theirs(), rule.Sample)
+    assert NotBuilt("a", "b").ours(inputs) is None
+
+
+# the summary follows the trials
+
+
+def test_means_are_those_of_the_trials() -> None:
+    trials = [
+        {"seed": seed, "status": "finished", "last": {"test accuracy": 90.0 + seed}, "importances": {"recall": 0.5}}
+        for seed in range(5)
+    ]
+    none = {"mean": 0.0, "sd": 0.0, "n": 0, "half_width": 0.0}
+    block = {"last": {"test accuracy": none}, "importances": {"recall": none}, "by seed": {}, "diverged": 0}
+    block["oracle calls"] = {"f": 3}
+    found = summary.followed(block, trials)
+    assert (found["last"]["test accuracy"]["mean"], found["last"]["test accuracy"]["n"]) == (92.0, 5)
+    assert found["importances"]["recall"]["mean"] == 0.5 and found["by seed"]["4"] == 94.0
+    assert found["oracle calls"] == {"f": 3}
+    trials[4]["status"] = "diverged"
+    found = summary.followed(block, trials)
+    assert (found["last"]["test accuracy"]["mean"], found["diverged"], list(found["by seed"])) == (91.5, 1, list("0123"))
+
+
+@pytest.mark.parametrize("family", settings.FAMILIES)
+def test_committed_means_are_those_of_their_trials(family: str) -> None:
+    cells = json.loads((ROOT / f"results/cpu/{family}/summary.json").read_text())["cells"]
+    for name, cell in cells.items():
+        assert summary.followed(cell["summary"], cell["trials"]) == cell["summary"], name
+
+
+# the page
+
+
+def test_the_page_is_whole(inputs: Sources) -> None:
+    text = page.body(inputs, pages.markdown)
+    assert text.count('<article class="claim') == len(CLAIMS)
+    assert not re.search(r"<(script|link|iframe)\b", text) and "http" not in text
+    for word, count in card.counts(card.judged(inputs)).items():
+        assert f">{word} ({count})</label>" in text
+        assert text.count(f'class="claim v-{page.slug(word)} ') == count
+    # every button hides what is not its own
+    for identity in re.findall(r'<input type="radio"[^>]* id="([^"]+)"', text):
+        assert identity.endswith("-all") or f"#{identity}:checked ~ .list > .claim:not(.{identity})" in text
+    anchors = set(re.findall(r'id="([^"]+)"', text))
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= anchors
+
+
+def test_the_story_follows_the_verdicts(inputs: Sources) -> None:
+    found = card.judged(inputs)
+    assert "[C02](#C02)" in story.holding(found) and "[C02](#C02)" not in story.failing(found)
+
+    def off(trials: Any) -> None:
+        for trial in trials:
+            trial["last"]["error"] += 1.0
+
+    found = card.judged(edited(inputs, "synthetic", "ex1-penalty-released", off))
+    assert "[C02](#C02)" not in story.holding(found)
+    assert "**Refuted** that Penalty on example 1, T = 5 is below 0.05 (difference +0.96" in story.failing(found)
+
+
+def test_the_tables_say_the_same_as_the_page(inputs: Sources) -> None:
+    table = card.table(inputs).numbers.set_index("id")
+    assert list(table.index) == [one.id for one in CLAIMS]
+    parts = card.parts_table(inputs).numbers
+    first = parts[parts["reading"] == claim.AS_PUBLISHED]
+    for identity, some in first.groupby("id"):
+        words = list(some["word"])
+        wanted = table["verdict"][identity]
+        assert (wanted == rule.NOT_RUN) == (set(words) == {rule.NOT_RUN})
+        assert (wanted == rule.FAILS) == (rule.REFUTED in words)
+        assert (wanted == rule.HOLDS) == (set(words) == {rule.PASSES})
+    inside = parts[parts["word"] == rule.PASSES]
+    above, below = (pd.to_numeric(inside[name]) for name in ("above", "below"))
+    assert ((inside["lower bound"].astype(float) > above) | above.isna()).all()
+    assert ((inside["upper bound"].astype(float) < below) | below.isna()).all()
