@@ -109,10 +109,10 @@ def browser(profile: Path) -> Iterator[Browser]:
         "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--host-resolver-rules='MAP *"
         " ~NOTFOUND'",
     ]  # fmt: skip
-    # the browser reads commands from descriptor 3 and answers on 4
+    # the browser reads commands from descriptor 3 and answers on 4; not every sh takes descriptors of two digits
     line = f"exec {path} {' '.join(flags)} 3<&{commands} 4>&{answered}"
     process = subprocess.Popen(
-        ["sh", "-c", line], pass_fds=(commands, answered), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["bash", "-c", line], pass_fds=(commands, answered), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     os.close(commands)
     os.close(answered)
