@@ -9,11 +9,12 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 P
 WORKERS ?= 2
 PORT ?= 5000
 
-.PHONY: help repro status report accept ui test slow lint lock stages
+.PHONY: help repro status plan report accept ui test slow lint lock stages
 
 help:
 	@echo "make repro [PROFILE=embedded|cpu|paper]  build all results, two cells at a time"
 	@echo "make status     list what make repro would make"
+	@echo "make plan       the same with how long training would take"
 	@echo "make test       run the tests"
 	@echo "make slow       run those that take minutes"
 	@echo "make report     redraw tables, figures and pages; trains nothing"
@@ -36,6 +37,9 @@ status: $(READY)
 
 ui: $(READY)
 	@$(RUN) python -m pipelines.ui --port $(PORT)
+
+plan: $(READY)
+	@$(RUN) python -m pipelines.plan $(if $(PROFILE),--profile $(PROFILE))
 
 # by file, whose tests share what it makes once; in the order of names, which has the long ones well before the end
 test: $(READY)

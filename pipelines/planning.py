@@ -7,10 +7,11 @@ is one of RATES, known by hand or from the operations of a network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines import settings
+from pipelines import records, settings
 from pipelines.sources import Sources
 
 SIZES = {
@@ -42,25 +43,52 @@ class Time(NamedTuple):
     basis: str
 
 
-def estimate(inputs: Sources, family: str, profile: str, parts: tuple[str, ...]) -> Time | None:
-    """What training a cell takes; None where nothing is known of its kind. `inputs`: of any profile, for its measured
-    times."""
-    cost = inputs.costs.get(family, {}).get("-".join(parts))
-    if cost is not None and profile == inputs.profile:
-        return Time(float(cost["cpu_seconds"]), "measured")
+class Past(NamedTuple):
+    """What a cell once took."""
+
+    family: str
+    profile: str
+    parts: tuple[str, ...]
+    seconds: float
+
+
+def past(inputs: Sources) -> list[Past]:
+    """What the cells of a profile took."""
+    return [
+        Past(family, inputs.profile, tuple(one["parts"]), float(one["cpu_seconds"]))
+        for family, cells in inputs.costs.items() for one in cells.values()
+    ]  # fmt: skip
+
+
+def past_here(root: Path = records.RESULTS) -> list[Past]:
+    """The same of all profiles, from every run.json there is."""
+    found = []
+    for path in sorted(root.glob("*/*/*/run.json")):
+        profile, family = path.parts[-4], path.parts[-3]
+        parts = tuple(records.read_json(path.with_name("train.json"), "make repro")["cell"])
+        found.append(Past(family, profile, parts, float(records.read_json(path, "make repro")["cpu_seconds"])))
+    return found
+
+
+def estimate(known: Sequence[Past], family: str, profile: str, parts: tuple[str, ...]) -> Time | None:
+    """What training a cell takes, by what other cells took; None where nothing is known of its kind."""
+    for one in known:
+        if one[:3] == (family, profile, parts):
+            return Time(one.seconds, "measured")
     block = settings.profile_params(family, profile)
     cell = _cell(block, parts)
-    if cell is None or family == "synthetic":
+    if cell is None:
         return None
-    units, kind = work(family, block, cell, parts), kind_of(family, cell)
-    rates, mine = [], inputs.params[family]
-    for one in inputs.costs.get(family, {}).values():
-        other = _cell(mine, tuple(one["parts"]))
-        if other is not None and kind_of(family, other) == kind and other["solver"] == cell["solver"]:
-            rates.append(float(one["cpu_seconds"]) / work(family, mine, other, tuple(one["parts"])))
+    rates = []
+    for one in known:
+        mine = settings.profile_params(family, one.profile) if one.family == family else {"cells": {}}
+        other = _cell(mine, one.parts)
+        if other is not None and kind_of(family, other) == kind_of(family, cell) and other["solver"] == cell["solver"]:
+            rates.append(one.seconds / work(family, mine, other, one.parts))
+    units = work(family, block, cell, parts)
     if rates:
         return Time(units * sorted(rates)[len(rates) // 2], "reckoned")
-    rate = RATES.get((family, kind))
+    rate = RATES.get((family, kind_of(family, cell)))
     return None if rate is None else Time(units * rate, "by a rate")
 
 
@@ -70,12 +98,14 @@ def _cell(block: Mapping[str, Any], parts: tuple[str, ...]) -> Mapping[str, Any]
 
 
 def kind_of(family: str, cell: Mapping[str, Any]) -> str:
-    """What a rate belongs to: the network, or of poisoning the one model there is."""
-    return "softmax" if family == "poisoning" else str(cell["network"])
+    """What a rate belongs to: the network; of poisoning, and of the synthetic examples, there is one kind."""
+    return {"poisoning": "softmax", "synthetic": "examples"}.get(family) or str(cell["network"])
 
 
 def work(family: str, block: Mapping[str, Any], cell: Mapping[str, Any], parts: tuple[str, ...]) -> float:
     """Units of work of all trials of a cell."""
+    if family == "synthetic":
+        return 1.0  # all have as many iterations and trials
     prepared = block["prepared"][cell.get("data", parts[0])]
     seeds = len(prepared["seeds"])
     steps = cell.get("settings", {}).get("lower_steps", 0)

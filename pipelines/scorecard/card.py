@@ -105,12 +105,12 @@ class Run(NamedTuple):
 
 def to_run(inputs: Sources, result: Result) -> Run:
     """The commands for what was not run; a cell is run in this profile if it is described there, else in cpu or paper."""
-    cells, commands, unlisted = [], [], []
+    cells, commands, unlisted, known = [], [], [], planning.past(inputs)
     for family, parts in result.not_run:
         profile, listed = _where(inputs.profile, family, parts)
         if profile:
             commands.append(f"make repro PROFILE={profile}" if listed else f"make stages && make repro PROFILE={profile}")
-            cells.append((profile, (family, parts), planning.estimate(inputs, family, profile, parts)))
+            cells.append((profile, (family, parts), planning.estimate(known, family, profile, parts)))
             if not listed:
                 unlisted.append(f"{parts[-1]} under {profile} in pipelines/{family}/params.yaml")
     missing = (one.part for one in result.parts if one.word == rule.NOT_RUN)

@@ -3,6 +3,7 @@ files."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -97,22 +98,29 @@ class Browser:
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
 
+def above(descriptor: int) -> int:
+    """The same open file under a number from 10 on."""
+    found = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return found
+
+
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
     """A browser with a user folder of its own, ended at the end."""
     path = program()
     assert path is not None
-    commands, asked = os.pipe()
-    answers, answered = os.pipe()
+    # none of the four is 3 or 4, which the browser's own would overwrite
+    (commands, asked), (answers, answered) = (map(above, os.pipe()) for _ in range(2))
     flags = [
         "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", f"--user-data-dir={profile}",
         "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--host-resolver-rules='MAP *"
         " ~NOTFOUND'",
     ]  # fmt: skip
-    # the browser reads commands from descriptor 3 and answers on 4
+    # the browser reads commands from descriptor 3 and answers on 4; not every sh takes descriptors of two digits
     line = f"exec {path} {' '.join(flags)} 3<&{commands} 4>&{answered}"
     process = subprocess.Popen(
-        ["sh", "-c", line], pass_fds=(commands, answered), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["bash", "-c", line], pass_fds=(commands, answered), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     os.close(commands)
     os.close(answered)

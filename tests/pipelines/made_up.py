@@ -405,6 +405,7 @@ def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
             "experiments": {name: [*cells["few_shot"][name]] for name in ("meta-learners", "one-task", "lower-steps")},
         },
         "poisoning": {
+            "data": ["mnist-untargeted", "mnist-targeted"],
             "methods": ["label-flipping", "approxgrad", "penalty"],
             "experiments": {name: [*held] for name, held in cells["poisoning"].items() if not name.startswith("mnist")},
         },

@@ -358,7 +358,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"form": "spheres"}, "form is 'spheres'; there are: ball, importances, normalised, sigmoid, weight-net, weights"),
     ({"form": "ball", "form_settings": {"size": 3}}, r"form_settings is \{'size': 3\}: .*unexpected.*size"),
     ({"form_settings": {"radius": 3}}, r"form_settings is \{'radius': 3\}: .*"),
-    ({"dropout": True}, "dropout is True: network softmax has no dropout layers; those that have: cifar10, mnist, svhn"),
+    (
+        {"dropout": True},
+        "dropout is True: network softmax has no dropout layers;"
+        " those that have: cifar10, digits-dense, mnist, mnist-quarter, svhn",
+    ),
     ({"renormalise": True, "form": "sigmoid"}, "renormalise is true; it is for the form importances alone"),
     ({"lower_optimizer": "sgd"}, "lower_optimizer is 'sgd'; there are: adam, gradient-descent, momentum"),
     ({"upper_optimizer": "sgd"}, "upper_optimizer is 'sgd'; there are: adam, gradient-descent, momentum"),

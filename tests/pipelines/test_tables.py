@@ -45,7 +45,7 @@ def test_all_tables_twice(place: Path) -> None:
     tables.main(["cpu"])
     folder = place / "reports/cpu/tables"
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls"}
+    experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls", "described"}
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
     experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}

@@ -32,7 +32,7 @@ def asked(port: int, path: str, body: dict[str, Any] | None = None) -> bytes:
     request = urllib.request.Request(
         f"http://{ui.HOST}:{port}{path}", content, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return bytes(answer.read())
 
 
