@@ -65,12 +65,12 @@ def test_it_imports_answers_and_ends(tmp_path: Path) -> None:
         sockets = [one for child in started for one in child.net_connections()]
         assert {one.laddr.ip for one in sockets if one.status == "LISTEN"} == {"127.0.0.1"}
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert started and not psutil.wait_procs(started, timeout=5)[1]
         ui.check_port(port)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def test_a_used_port_is_refused_before_anything_is_done(
