@@ -16,7 +16,7 @@ from pipelines.settings import PROFILES, Cell
 
 FAMILIES = ("poisoning", "clean_label")
 CLEAN = "clean"
-"""The method that attacks nothing. What evaluation makes of it lists the targets, for which attacks on single images wait."""
+"""The method that attacks nothing. What evaluation makes of it lists the targets, for which attacks on one image wait."""
 
 
 def stage_of(cell: Cell) -> str:

@@ -4,8 +4,9 @@ Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same 
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
 (denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
-(poisoning/tables.py), the clean-label attack (clean_label/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims, and results,
-the table of the README (headline.py). The rules behind a verdict stand in comparison.py and claims.py.
+(poisoning/tables.py), the clean-label attack (clean_label/tables.py), table-1, ledger and demonstrations (theory/tables.py),
+data (datasheet.py), claims, and results, the table of the README (headline.py). The rules behind a verdict stand
+in comparison.py and claims.py.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 import pandas as pd
 
 from pipelines import accuracies, claimed, comparison, datasheet, distances, headline, published
-from pipelines.comparison import Estimate
 from pipelines.clean_label import tables as clean_label
+from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
 from pipelines.few_shot import tables as few_shot

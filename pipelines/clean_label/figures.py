@@ -41,7 +41,7 @@ def against_bounds(inputs: Sources, data: str) -> Figure:
     drawn, theirs, at, measured = grid[0]
     for method in methods:
         points = as_published(inputs, data, method)
-        drawn.plot([one for one, _ in points], [one for _, one in points], markersize=4, **look[method])
+        drawn.plot(*(zip(*points, strict=True) if points else ((), ())), markersize=4, **look[method])
         finite = [one for one in bounds(inputs, data, method) if one is not None]
         shares = [share(inputs, data, method, one) for one in finite]
         middle = np.array([one.percent for one in shares], dtype=np.float64)
@@ -53,8 +53,7 @@ def against_bounds(inputs: Sources, data: str) -> Figure:
         measured.step([0.0, *distortions], [0.0, *heights], where="post", **{**look[method], "marker": ""})
         if method in IN_FIGURE_3:
             known = published_points(method)
-            theirs.plot([one for one, _ in known], [one for _, one in known],
-                        **{**look[method], "markerfacecolor": "white", "markersize": 4})  # fmt: skip
+            theirs.plot(*zip(*known, strict=True), **{**look[method], "markerfacecolor": "white", "markersize": 4})
     drawn.set(title=f"{data}, as published", xlabel="mean of the smallest bounds", ylabel="targets broken in percent")
     theirs.set(title="the paper, dog against fish", xlabel="the same, pixels in [-1, 1]")
     at.set(title=f"{data}, at each bound", xlabel="bound on the distortion")
@@ -62,8 +61,8 @@ def against_bounds(inputs: Sources, data: str) -> Figure:
     drawn.set_ylim(-3, 103)
     legend(figure, [Line2D([], [], label=label(one), **look[one]) for one in methods])
     said = (
-        "By the judge. First and second: at each bound, the targets broken within it against the mean of their smallest bounds."
-        " Third: with Wilson's 95% intervals. Fourth: each target at the smallest bound that broke it, or without one."
+        "By the judge. First and second: at each bound, the targets broken within it against the mean of their smallest"
+        " bounds. Third: with Wilson's 95% intervals. Fourth: each target at the smallest bound that broke it, or without one."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
     return figure

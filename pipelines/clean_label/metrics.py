@@ -1,4 +1,4 @@
-"""What is measured of a clean-label cell: fresh last layers on clean rows and the recorded poison, and what they call the target.
+"""What is measured of a clean-label cell: what fresh last layers on clean rows and the recorded poison call the target.
 
 Nothing here is shared with the attack. One classifier is trained as the paper's is, by RMSProp (`torch.optim`), the other is
 a judge that knows of no step size, scikit-learn's solver of the same convex problem. A poison is judged by the features that
@@ -167,7 +167,8 @@ def called_targets(cell: Cell, prepared: stored.CleanLabel, trials: Sequence[Map
     """What each classifier, trained with a trial's poison, calls its target, [trials]."""
     x, y, decay = with_one(prepared.train_features), prepared.train_labels, cell.settings["weight_decay"]
     test = with_one(prepared.test_features)
-    found = {name: np.array([one[trial["target"]] for trial in trials]) for name, one in called_clean(cell, prepared).items()}
+    every = [trial["target"] for trial in trials]
+    found = {name: one[every] for name, one in called_clean(cell, prepared).items()}
     moved = [place for place, one in enumerate(trials) if one["curve"]["distortion"][-1] > 0]
     for first in range(0, len(moved), AT_ONCE):
         places = moved[first : first + AT_ONCE]

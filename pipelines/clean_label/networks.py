@@ -1,8 +1,8 @@
 """The network r on whose features the victim trains its last layer: pixels, Inception-v3, or one that is trained here.
 
-The last is small: blocks of [conv3x3, ReLU, max-pool 2], and of what they leave means over places, a few or all. It is trained on
-classes that the victim does not have, by Adam on the cross entropy, on one thread, so that one machine gives one network.
-An encoder takes images [n, C, H, W] with pixels in [0, 1].
+The last is small: blocks of [conv3x3, ReLU, max-pool 2], and of what they leave means over places, a few or all. It is
+trained on classes that the victim does not have, by Adam on the cross entropy, on one thread, so that one machine gives one
+network. An encoder takes images [n, C, H, W] with pixels in [0, 1].
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@
             = l(r(t), y_base; W)                                                 the influence function's
             = |r(t) - r(u)|^2                                                    feature collision's
 
-u is one image, which keeps the label of its base and its pixels in [0, 1]; t is the target, a test image that shall be called
-y_base; r is a network that stays as it is, and W [2, d + 1] the victim's last layer on its features and a one. g and l are
-those of `pipelines.poisoning.problem` on features.
+u is one image, which keeps the label of its base and its pixels in [0, 1]; t is the target, a test image that shall be
+called y_base; r is a network that stays as it is, and W [2, d + 1] the victim's last layer on its features and a one. g and
+l are those of `pipelines.poisoning.problem` on features.
 
 r(u) is made once in an upper iteration (`core.representation`): f and g are costs of `Seen`, which holds u beside it. The
 bound becomes |u - x_base|^2 - epsilon^2 + s^2 = 0 with a slack s.

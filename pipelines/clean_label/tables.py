@@ -33,15 +33,16 @@ from pipelines.sources import Sources
 from pipelines.statistics import over_trials
 
 JUDGED = (
-    "A target is broken where a fresh last layer, trained on the clean rows and the final image, calls it by the class of the"
-    " base: by scikit-learn's solver at the minimum (judge), and by RMSProp as in the paper. Percent of the targets with the 95%"
-    " interval of Wilson."
+    "A target is broken where a fresh last layer, trained on the clean rows and the final image, calls it by the class of"
+    " the base: by scikit-learn's solver at the minimum (judge), and by RMSProp as in the paper. Percent of the targets with"
+    " the 95% interval of Wilson."
 )
 DISTANCES = (
     "Distances are Euclidean, of pixels in [0, 1]. Violation: by how much the attack's last iterate exceeds the bound;"
-    " projection: how far it is moved into the ball, before it is rounded to bytes inside the ball and judged; distortion: of"
-    " the image that is judged. Means over the targets."
+    " projection: how far it is moved into the ball, before it is rounded to bytes inside the ball and judged; distortion:"
+    " of the image that is judged. Means over the targets."
 )
+MEANS = ("violation", "projection", "distortion")
 PAIRED = "points, with their 95% interval, target by target"
 
 
@@ -59,7 +60,7 @@ def success(inputs: Sources) -> Table:
                 value = published_of(inputs, data, method, epsilon)
                 judge, other = (share(inputs, data, method, epsilon, one) for one in ("judge", "RMSProp"))
                 apart = paired(inputs, data, method, COLLISION, epsilon) if COLLISION in attacks(inputs) else None
-                means = {one: mean_of(inputs, data, method, epsilon, one) for one in ("violation", "projection", "distortion")}
+                means = {one: mean_of(inputs, data, method, epsilon, one) for one in MEANS}
                 head = {"data": data, "method": label(method)}
                 words = {"verdict": verdict(inputs, data, method, epsilon)}
                 numbers.append({
@@ -78,8 +79,8 @@ def success(inputs: Sources) -> Table:
                 })  # fmt: skip
     notes = [JUDGED, DISTANCES, f"Against feature collision: {PAIRED}, by the judge."]
     notes += [victim(inputs, data) for data in inputs.params[FAMILY]["data"]]
-    return Table("clean-label", "The clean-label attack", pd.DataFrame(numbers), pd.DataFrame(shown), notes,
-                 inputs.drawn_from(*SUMMARY))  # fmt: skip
+    drawn_from = inputs.drawn_from(*SUMMARY)
+    return Table("clean-label", "The clean-label attack", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn_from)
 
 
 def victim(inputs: Sources, data: str) -> str:
@@ -87,8 +88,8 @@ def victim(inputs: Sources, data: str) -> str:
     found = summary(inputs, data, CLEAN)
     attacked = {targets(inputs, data, one) for one in attacks(inputs)}
     return (
-        f"{data}: without a poison {found['judge']:.1f} percent of {found['tests']} test images are called right by the judge,"
-        f" {found['RMSProp']:.1f} by RMSProp; {found['targets']} by both, of which"
+        f"{data}: without a poison {found['judge']:.1f} percent of {found['tests']} test images are called right by the"
+        f" judge, {found['RMSProp']:.1f} by RMSProp; {found['targets']} by both, of which"
         f" {' or '.join(map(str, sorted(attacked)))} are attacked."
     )
 
@@ -116,8 +117,8 @@ def smallest(inputs: Sources) -> Table:
                 "paper, on dog against fish": number(theirs, 2),
             })  # fmt: skip
     notes = [
-        "Over the targets that were broken, by the judge. The paper's means are of all targets, with bounds 1 to 16 of pixels in"
-        f" [-1, 1]: a bound there is {SCALE:g} times ours, and of another number of pixels.",
+        "Over the targets that were broken, by the judge. The paper's means are of all targets, with bounds 1 to 16 of"
+        f" pixels in [-1, 1]: a bound there is {SCALE:g} times ours, and of another number of pixels.",
         *(order(inputs, data) for data in inputs.params[FAMILY]["data"] if {"penalty", COLLISION} <= set(attacks(inputs))),
     ]
     return Table("clean-label-smallest", "The smallest bounds", pd.DataFrame(numbers), pd.DataFrame(shown), notes,
@@ -126,11 +127,12 @@ def smallest(inputs: Sources) -> Table:
 
 def order(inputs: Sources, data: str) -> str:
     """C32 in words: at how many bounds Penalty breaks at least as many targets within them as feature collision."""
-    at = [one for one in bounds(inputs, data, "penalty") if one in bounds(inputs, data, COLLISION)]
-    counts = {
-        method: [sum(one is not None and one <= bound for one, _ in broken(inputs, data, method)) for bound in at if bound is not None]
-        for method in ("penalty", COLLISION)
-    }  # fmt: skip
+    of_both = [bounds(inputs, data, method) for method in ("penalty", COLLISION)]
+    at = [one for one in of_both[0] if one is not None and one in of_both[1]]
+    counts = {}
+    for method in ("penalty", COLLISION):
+        found = [one for one, _ in broken(inputs, data, method) if one is not None]
+        counts[method] = [sum(one <= bound for one in found) for bound in at]
     pairs = list(zip(counts["penalty"], counts[COLLISION], strict=True))
     return (
         f"{data}: within {sum(a >= b for a, b in pairs)} of {len(pairs)} bounds Penalty breaks at least as many targets as"

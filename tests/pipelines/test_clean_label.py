@@ -194,7 +194,8 @@ def test_the_saved_images_alone_give_the_recorded_calls(root: Path, method: str)
     summary = found["summary"]
     for epsilon in cell.settings["epsilons"]:
         some = [one["judge"] for one in found["trials"] if one["epsilon"] == epsilon]
-        assert (summary[metrics.key_of(epsilon)]["judge"]["k"], summary[metrics.key_of(epsilon)]["judge"]["n"]) == (sum(some), 4)
+        share = summary[metrics.key_of(epsilon)]["judge"]
+        assert (share["k"], share["n"]) == (sum(some), 4)
 
 
 def test_without_room_only_what_was_wrong_already_is_broken(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ def cells() -> list[Any]:
         block = settings.profile_params("clean_label", profile)
         for data in block["data"]:
             slow = [pytest.mark.slow] if block["prepared"][data]["features"] == "inception" else []
-            names = [name for name in block["cells"][data]]
-            found += [pytest.param(profile, data, name, marks=slow, id=f"{profile}-{data}-{name}") for name in names]
+            for name in block["cells"][data]:
+                found.append(pytest.param(profile, data, name, marks=slow, id=f"{profile}-{data}-{name}"))
     return found
 
 
