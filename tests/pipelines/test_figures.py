@@ -47,7 +47,7 @@ def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch
     assert few_shot | poisoned | clean_label <= set(drawings)
     with drawing.style():
         for name in few_shot | poisoned | clean_label:
-            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel()
+            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel().replace("\n", " ")
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:
