@@ -29,10 +29,6 @@ from pipelines.drawing import canvas, caption, handles, legend, line, looks
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
-LOUDER = 4
-"""Differences are shown so many times as large."""
-
-
 def against_bounds(inputs: Sources, data: str) -> Figure:
     """Figure 3: as the paper draws it, its own points, success at each bound, and success within a measured distortion."""
     methods = attacks(inputs)
@@ -72,19 +68,20 @@ def images(inputs: Sources, data: str) -> Figure:
     """Targets, bases, poisons and what was added to the bases, of the first targets that are recorded as images."""
     found = {method: inputs.cell(FAMILY, data, method).get("poisons") for method in attacks(inputs)}
     kept = {method: one for method, one in found.items() if one}
-    first = next(iter(kept.values()))
+    first, pair = next(iter(kept.values())), inputs.params[FAMILY]["prepared"][data]["pair"]
     rows: list[tuple[str, NDArray[np.uint8], list[str]]] = [
-        ("target", unpack(first["targets"]), [f"to be {one}" for one in first["labels"]]),
+        ("target", unpack(first["targets"]), [f"to be called {pair[one]}" for one in first["labels"]]),
         ("base", unpack(first["bases"]), [""] * len(first["labels"])),
     ]
+    added = {method: unpack(one["poisons"]).astype(np.float64) - unpack(one["bases"]) for method, one in kept.items()}
+    largest = max(1.0, *(float(np.abs(one).max()) for one in added.values()))
     for method, one in kept.items():
-        after, base = unpack(one["poisons"]), unpack(one["bases"])
         words = [
             f"{'no bound' if bound is None else f'{bound:g}'}{', broken' if done else ''}"
             for bound, done in zip(one["epsilons"], one["broken"], strict=True)
         ]
-        louder = np.clip(127.5 + LOUDER * (after.astype(np.float64) - base) / 2, 0, 255).astype(np.uint8)
-        rows += [(label(method), after, words), ("difference", louder, [""] * len(words))]
+        louder = np.round(127.5 * (1 + added[method] / largest)).astype(np.uint8)
+        rows += [(label(method), unpack(one["poisons"]), words), ("difference", louder, [""] * len(words))]
     figure, grid = canvas(len(rows), len(first["labels"]), 8.5, 0.9 + 1.05 * len(rows))
     for row, (name, some, words) in zip(grid, rows, strict=True):
         for axes, image, word in zip(row, some, words, strict=False):
@@ -94,8 +91,8 @@ def images(inputs: Sources, data: str) -> Figure:
             axes.axis("off")
         row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=6.5)
     said = (
-        f"Above a poison: the smallest bound that broke its target, else the largest. Differences {LOUDER} times as large,"
-        " grey for none."
+        "Above a poison: the smallest bound that broke its target, else the largest. Differences: grey for none, black and"
+        f" white for the largest, {largest / 255:.2f}."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
     return figure
@@ -113,7 +110,7 @@ def _image(axes: Axes, image: NDArray[np.uint8]) -> None:
 WATCHED = {
     "violation": "violation of the bound",
     "feature distance": "|r(t) - r(u)|",
-    "margin": "score for the base's class less the other",
+    "margin": "margin of the base's class",
 }
 
 

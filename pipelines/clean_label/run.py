@@ -20,7 +20,19 @@ from core.products import counting
 from pipelines.clean_label import data, networks
 from pipelines.clean_label.baselines import ATTACKS
 from pipelines.clean_label.data import CLEAN, Target
-from pipelines.clean_label.problem import FORMS, Batch, apart, attack, attack_seen, beyond, distance, moved, seen, seen_once
+from pipelines.clean_label.problem import (
+    COLLISION,
+    FORMS,
+    Batch,
+    apart,
+    attack,
+    attack_seen,
+    beyond,
+    distance,
+    moved,
+    seen,
+    seen_once,
+)
 from pipelines.clean_label.problem import with_one as one_more
 from pipelines.clean_label.stored import load
 from pipelines.datasets.prepared import folder_of, read_index
@@ -187,14 +199,15 @@ class Run:
 
     def _seen(self, u: Any, w: Tensor, batch: Batch) -> dict[str, Tensor]:
         image = image_of(u)
-        scores = w @ batch.target
-        return {
+        found = {
             "upper cost": self.solver.problem.upper(u, w, batch),
             "lower cost": self.solver.problem.lower(u, w, batch),
             "distance": moved(image, batch).sqrt(),
             "feature distance": distance(apart(seen(self.encode, image), batch)),
-            "margin": (scores * (2 * batch.label - 1)).sum(),
         }
+        if self.form != COLLISION:  # which knows no classifier
+            found["margin"] = ((w @ batch.target) * (2 * batch.label - 1)).sum()
+        return found
 
     def _left(self, index: int, u: Tensor) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """The final image's numbers, its features, and of the first targets the image, as what was added to its base."""
