@@ -29,6 +29,7 @@ from pipelines.drawing import canvas, caption, handles, legend, line, looks
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
+
 def against_bounds(inputs: Sources, data: str) -> Figure:
     """Figure 3: as the paper draws it, its own points, success at each bound, and success within a measured distortion."""
     methods = attacks(inputs)
@@ -58,7 +59,8 @@ def against_bounds(inputs: Sources, data: str) -> Figure:
     legend(figure, [Line2D([], [], label=label(one), **look[one]) for one in methods])
     said = (
         "By the judge. First and second: at each bound, the targets broken within it against the mean of their smallest"
-        " bounds. Third: with Wilson's 95% intervals. Fourth: each target at the smallest bound that broke it, or without one."
+        " bounds. Third: with Wilson's 95% intervals. Fourth: each target at the smallest bound that broke it, or without"
+        " one."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
     return figure
