@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.clean_label.stored import CleanLabel, as_bytes
+from pipelines.denoising.cells import data_of
 from pipelines.records import cell_folder, read_json
 from pipelines.settings import Cell
 
@@ -29,7 +30,7 @@ def listed(cell: Cell) -> dict[str, list[int]]:
 
     Raises: UserError, naming the command, where it did not.
     """
-    parts = (str(cell.settings.get("data", cell.parts[0])), CLEAN)
+    parts = (data_of(cell), CLEAN)
     path = cell_folder(cell.profile, cell.family, *parts) / "metrics.json"
     made_by = f"python -m pipelines.evaluate {cell.family} {cell.profile} {' '.join(parts)}"
     found: dict[str, list[int]] = read_json(path, made_by)["targets"]

@@ -24,6 +24,7 @@ from pipelines.clean_label import stored
 from pipelines.clean_label.data import CLEAN, targets
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
+from pipelines.denoising.cells import data_of
 from pipelines.poisoning.metrics import by_judge
 from pipelines.proportions import share
 from pipelines.records import pack, significant, unpack
@@ -83,7 +84,7 @@ def with_one(features: NDArray[np.float32]) -> Pixels:
 def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
     """{"trials", "summary", "curves"}, and "targets" of the clean victim, or "poisons" of an attack: images of the first
     targets."""
-    folder = folder_of(cell.profile, str(cell.settings.get("data", cell.parts[0])), cell.family)
+    folder = folder_of(cell.profile, data_of(cell), cell.family)
     prepared = stored.load(folder)
     sealed = opened(folder, ("test_labels", "test_base"))
     threads = torch.get_num_threads()
@@ -154,7 +155,7 @@ def attacked(
     summary["smallest"] = {name: smallest(trials, name) for name in CLASSIFIERS}
     summary["oracle calls"] = record["trials"][0]["oracle_calls"]
     whole = {"trials": trials, "summary": summary, "curves": curves}
-    images = shown(cell, record, prepared, trials)
+    images = shown(cell, record, prepared, trials, sealed["test_base"])
     return {**whole, "poisons": images} if images else whole
 
 
@@ -203,13 +204,18 @@ def smallest(trials: Sequence[Mapping[str, Any]], classifier: str) -> list[list[
 
 
 def shown(
-    cell: Cell, record: Mapping[str, Any], prepared: stored.CleanLabel, trials: Sequence[Mapping[str, Any]]
+    cell: Cell,
+    record: Mapping[str, Any],
+    prepared: stored.CleanLabel,
+    trials: Sequence[Mapping[str, Any]],
+    test_base: NDArray[Any],
 ) -> dict[str, Any]:
     """Of the first targets that have images: {"targets", "bases", "poisons"} packed, and "labels", "epsilons", "broken".
 
     Each at the smallest bound that broke it by the judge, else at the largest.
     """
-    found = {"rows": [one["target"] for one in trials], "classes": [1 - one["label"] for one in trials]}
+    rows = [one["target"] for one in trials]
+    found = {"rows": rows, "classes": [1 - one["label"] for one in trials], "bases": test_base[rows].tolist()}
     chosen: dict[int, int] = {}
     by_bound = sorted(
         (place for place, one in enumerate(record["trials"]) if "poison" in one),
@@ -222,7 +228,6 @@ def shown(
     places = list(chosen.values())[:SHOWN]
     if not places:
         return {}
-    found["bases"] = bases_of(cell, prepared, found["rows"])
     every = targets(prepared, found, cell.settings.get("base", "training"))
     bases = np.stack([every[place].base for place in places])
     after = np.stack([image_of(record["trials"][place], every[place].base) for place in places])
@@ -235,9 +240,3 @@ def shown(
         "epsilons": [one["epsilon"] for one in some],
         "broken": [one["judge"] for one in some],
     }
-
-
-def bases_of(cell: Cell, prepared: stored.CleanLabel, rows: Sequence[int]) -> list[int]:
-    """The test rows of bases; what is sealed says."""
-    folder = folder_of(cell.profile, str(cell.settings.get("data", cell.parts[0])), cell.family)
-    return [int(row) for row in opened(folder, ("test_base",))["test_base"][list(rows)]]

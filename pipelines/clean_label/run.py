@@ -36,6 +36,7 @@ from pipelines.clean_label.problem import (
 from pipelines.clean_label.problem import with_one as one_more
 from pipelines.clean_label.stored import load
 from pipelines.datasets.prepared import folder_of, read_index
+from pipelines.denoising.cells import data_of
 from pipelines.errors import UserError
 from pipelines.observations import Observation, evenly
 from pipelines.poisoning.problem import Batch as Poisoned
@@ -57,7 +58,7 @@ class Run:
         form: one of `problem.FORMS`, or "clean": the victim without a poison, one trial of no step.
         solver, preset, settings: the attack; of "feature-collision" and "influence" the settings are those of `baselines`.
         epsilons: bounds on |u - base|, with pixels in [0, 1]; null for none.
-        targets: how many of the listed targets are attacked, the first; all where it is not there.
+        targets: how many of the listed targets are attacked, the first; all (at least one) where it is not there.
         base: "training" or "test", where the bases come from.
         weight_decay: of g. iterations, evaluations: upper iterations, and how often they are looked at.
         pretrain: {epochs, step_size}: Adam on clean rows, before the attack. retrain: of evaluation
@@ -71,7 +72,7 @@ class Run:
     def __init__(self, cell: Cell, device: torch.device) -> None:
         self.cell, self.device = cell, device
         self.settings: Mapping[str, Any] = cell.settings
-        self.folder: Path = folder_of(cell.profile, str(cell.settings.get("data", cell.parts[0])), cell.family)
+        self.folder: Path = folder_of(cell.profile, data_of(cell), cell.family)
         self.form: str = self.settings["form"]
         self._check()
         self.prepared = load(self.folder)
@@ -83,14 +84,16 @@ class Run:
         if self.form != CLEAN:
             self.listed = data.listed(cell)
             self.targets = data.targets(self.prepared, self.listed, self.settings.get("base", "training"))
-            self.targets = self.targets[: self.settings.get("targets")]
+            wanted = self.settings.get("targets", max(1, len(self.targets)))
+            if wanted > len(self.targets):
+                right = len(self.targets)
+                raise UserError(f"{self._place}.targets is {wanted}; the clean victim gets {right} test images right")
+            self.targets = self.targets[:wanted]
             self.bounds = list(self.settings["epsilons"])
             self.places = [(target, bound) for bound in self.bounds for target in self.targets]
             self.labels = [
                 {"seed": 0, "target": target.row, "label": target.label, "epsilon": bound} for target, bound in self.places
             ]
-            if not self.targets:
-                raise UserError(f"{self.folder}: the clean victim gets no test image right, so there is nothing to attack")
         together = int(self.settings.get("together", len(self.labels)))
         every = range(len(self.labels))
         self.groups = [list(every[first : first + together]) for first in range(0, len(every), together)]
@@ -100,8 +103,12 @@ class Run:
         self._step = None if self.solver is None else trials.one_by_one(trials.batched(self.solver))
         self._batch: tuple[list[int], Batch] | None = None
 
+    @property
+    def _place(self) -> str:
+        return f"{params_path(self.cell.family)}: {'.'.join((self.cell.profile, 'cells', *self.cell.parts))}"
+
     def _check(self) -> None:
-        place = f"{params_path(self.cell.family)}: {'.'.join((self.cell.profile, 'cells', *self.cell.parts))}"
+        place = self._place
         if self.form not in (*FORMS, CLEAN):
             known = ", ".join((*FORMS, CLEAN))
             raise UserError(f"{place}.form is {self.form!r}{hint(self.form, (*FORMS, CLEAN))}; there are: {known}")
@@ -131,8 +138,7 @@ class Run:
             try:
                 return ATTACKS[form](whole, **how)
             except TypeError as error:
-                place = ".".join((self.cell.profile, "cells", *self.cell.parts, "settings"))
-                raise UserError(f"{params_path(self.cell.family)}: {place}: {error}") from error
+                raise UserError(f"{self._place}.settings: {error}") from error
         once = solver_of(self.cell, attack_seen(form, self.train, decay), preset=self.settings["preset"], **how)
         return seen_once(once, self.encode, whole)
 

@@ -314,7 +314,7 @@ def test_no_list_of_targets_and_no_target(root: Path) -> None:
     kept = CLEAN.read_bytes()
     try:
         records.write_json(CLEAN, {"targets": {"rows": [], "classes": [], "bases": []}})
-        with pytest.raises(UserError, match="gets no test image right, so there is nothing to attack"):
+        with pytest.raises(UserError, match=r"penalty\.targets is 4; the clean victim gets 0 test images right"):
             Run(a_cell(), torch.device("cpu"))
         CLEAN.unlink()
         with pytest.raises(UserError, match="`python -m pipelines.evaluate clean_label embedded pair clean` makes it"):
