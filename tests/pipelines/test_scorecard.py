@@ -19,7 +19,8 @@ from pipelines import pages, published, settings, sources, summary
 from pipelines.scorecard import budget, card, claim, page, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
-from pipelines.scorecard.quantities import Accuracy, NotBuilt
+from pipelines.scorecard.measured import Accuracy
+from pipelines.scorecard.quantities import NotBuilt
 from pipelines.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ from scipy import stats
 
 from pipelines.comparison import Estimate
 from pipelines.scorecard import rule
-from pipelines.scorecard.quantities import sample
 from pipelines.scorecard.rule import ALPHA, FAILS, HOLDS, NOT_RUN, OPEN, Checked, Range, Sample, contrast, exactly, judged
+from pipelines.scorecard.samples import sample
 
 CLAIMS = 2000
 ABOVE, ALIKE = Range(low=0.0), Range(-1.0, 1.0)

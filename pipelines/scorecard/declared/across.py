@@ -7,7 +7,8 @@ import itertools
 from pipelines.distances import MAIN_PRESET
 from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, not_above, times
 from pipelines.scorecard.declared.attacks import at_most_poisons
-from pipelines.scorecard.quantities import Accuracy, AtEqualTime, Distance, IterationTime, NotBuilt
+from pipelines.scorecard.measured import Accuracy, AtEqualTime, Distance, IterationTime
+from pipelines.scorecard.quantities import NotBuilt
 
 SECTION = "Time and settings"
 METHODS = ("penalty", "approxgrad")

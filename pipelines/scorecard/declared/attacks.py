@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, below, not_worse, over
-from pipelines.scorecard.quantities import Attack, NotBuilt, Quoted
+from pipelines.scorecard.measured import Attack
+from pipelines.scorecard.quantities import NotBuilt, Quoted
 
 SECTION = "Data poisoning"
 FISH = "Clean-label attack"

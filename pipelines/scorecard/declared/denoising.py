@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, below, near, not_above, over
-from pipelines.scorecard.quantities import Accuracy, AtTheEnd, Quoted
+from pipelines.scorecard.measured import Accuracy, AtTheEnd
+from pipelines.scorecard.quantities import Quoted
 
 SECTION = "Data denoising"
 ROWS = ("mnist-25", "mnist-50", "cifar10-25", "cifar10-50", "svhn-25", "svhn-50")

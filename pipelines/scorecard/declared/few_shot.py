@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, below, not_worse
-from pipelines.scorecard.quantities import FewShot, Quoted
+from pipelines.scorecard.measured import FewShot
+from pipelines.scorecard.quantities import Quoted
 
 SECTION = "Few-shot learning"
 MINI = {"5w1s": "mini-imagenet-5way-1shot", "5w5s": "mini-imagenet-5way-5shot"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, below, not_above, not_worse, times
-from pipelines.scorecard.quantities import Accuracy, AtEqualTime, FewShot, IterationTime, NotBuilt
+from pipelines.scorecard.measured import Accuracy, AtEqualTime, FewShot, IterationTime
+from pipelines.scorecard.quantities import NotBuilt
 
 SECTION = "Other works"
 CLEANING = "stocbio-hypercleaning"

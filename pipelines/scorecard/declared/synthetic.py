@@ -18,7 +18,7 @@ from pipelines.scorecard.claim import (
     over,
     under,
 )
-from pipelines.scorecard.quantities import Distance, OnTheWay, Seconds
+from pipelines.scorecard.measured import Distance, OnTheWay, Seconds
 from pipelines.scorecard.rule import Range
 
 SECTION = "Synthetic examples"

@@ -1,0 +1,318 @@
+"""Quantities of cells: final distances, accuracies, the harm of attacks, and times (`pipelines.scorecard.quantities`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pipelines import comparison, published
+from pipelines.comparison import Estimate
+from pipelines.denoising.rows import label as denoising_label
+from pipelines.denoising.rows import method_of
+from pipelines.distances import LAMBDAS, MAIN_PRESET
+from pipelines.few_shot.tables import label as few_shot_label
+from pipelines.published import LABELS
+from pipelines.scorecard.quantities import CellName
+from pipelines.scorecard.rule import Sample
+from pipelines.scorecard.samples import found, of_cell, of_curve, quoted
+from pipelines.sources import Sources
+
+FARTHEST = 5.5 * math.sqrt(40)
+"""No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
+
+
+GROUPS = {
+    "mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "digits": "digits", "cifar10-part": "a part of CIFAR-10",
+    "longer": "the longer run, 25% wrong", "longer-50": "the longer run, 50% wrong",
+    "tuned": "equal tuning, softmax regression", "tuned-quarter": "equal tuning, convolutional network",
+    "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
+    "long-tail": "long tail", "reweighting": "reweighting of digits", "stocbio-hypercleaning": "hyper-cleaning",
+}  # fmt: skip
+"""What a group of denoising cells is called."""
+
+
+def group_name(group: str) -> str:
+    """A data set with its noise, or an experiment, as it is read."""
+    source, _, noise = group.rpartition("-")
+    if group not in GROUPS and noise.isdigit() and source in GROUPS:
+        return f"{GROUPS[source]}, {noise}% wrong"
+    return GROUPS.get(group, group)
+
+
+def cell_name(group: str, variant: str) -> str:
+    """A cell of the denoising family as it is read: "Penalty, same split, final (softmax regression)"."""
+    method = method_of(variant)
+    rest = variant.removeprefix(method).removeprefix("-")
+    more = f", T = {rest}" if group == "lower-steps" else f", {rest.replace('-', ' ')}" if rest else ""
+    return f"{denoising_label(method)}{more} ({group_name(group)})"
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The final distance on a synthetic example."""
+
+    example: str
+    method: str
+    steps: int
+    preset: str = MAIN_PRESET
+    source: str = "synthetic/summary.json"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (self.example, self.method, self.preset)
+
+    @property
+    def name(self) -> str:
+        if self.example != "ablation":
+            return f"{LABELS[self.method]} on example {self.example[2:]}, T = {self.steps}"
+        lambda_0 = f"{float(LAMBDAS[self.method.removesuffix('-nu')]):g}"
+        return f"Penalty with λ₀ = {lambda_0}{' and ν' if self.method.endswith('-nu') else ''}, T = {self.steps}"
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        return (("synthetic", self.parts),)
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        return of_cell(inputs, "synthetic", self.parts, FARTHEST, "last", "error", T=self.steps)
+
+    def theirs(self) -> Sample | None:
+        if self.example != "ablation":
+            return quoted(f"fig12-{self.example}-T{self.steps}-{self.method}")
+        block = "left" if self.method.endswith("-nu") else "right"
+        return quoted(f"fig7-{block}-T{self.steps}-lam{LAMBDAS[self.method.removesuffix('-nu')]}")
+
+
+@dataclass(frozen=True)
+class OnTheWay:
+    """The mean distance on example 2 at T = 1 of Penalty, at one of the nine places the figure is read at."""
+
+    place: int
+    preset: str = MAIN_PRESET
+    source: str = "synthetic/summary.json"
+
+    @property
+    def name(self) -> str:
+        return f"after {5000 * self.place:,} upper iterations"
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        return (("synthetic", ("ex2", "penalty", self.preset)),)
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        cell = found(inputs, "synthetic", ("ex2", "penalty", self.preset))
+        if cell is None:
+            return None
+        there = {**cell, "curves": {"iteration": cell["curves"]["iteration"], **cell["curves"]["T=1"]},
+                 "trials": [trial for trial in cell["trials"] if trial["T"] == 1]}  # fmt: skip
+        return of_curve(there, "error", 5000.0 * self.place)
+
+    def theirs(self) -> Sample | None:
+        return Sample(Estimate(published.curve(2, 1, "penalty").mean[self.place]))
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of 10,000 upper iterations on a synthetic example: one trial, not compiled, as the paper took them."""
+
+    example: str
+    method: str
+    steps: int
+    source: str = "synthetic/timings.json"
+    cells: tuple[CellName, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{LABELS[self.method]} on example {self.example[2:]}, T = {self.steps}"
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        for row in inputs.timings["rows"]:
+            key = (row["example"], row["method"], row["T"], row["preset"], row["variant"], row["compiled"], row["stacked"])
+            if key == (self.example, self.method, self.steps, MAIN_PRESET, "", False, 1):
+                return Sample(comparison.ours(row["seconds_per_10000"]))
+        return None
+
+    def theirs(self) -> Sample | None:
+        return quoted(f"time-{self.example}-T{self.steps}-{self.method}")
+
+
+@dataclass(frozen=True)
+class OfCell:
+    """A number of one cell's trials.
+
+    Attributes: family: of the cell, whose group (a data set, or an experiment) and variant are its name.
+    """
+
+    family: ClassVar[str]
+    group: str
+    variant: str
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        return (self.group, self.variant)
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        return ((self.family, self.parts),)
+
+    @property
+    def source(self) -> str:
+        return f"{self.family}/summary.json"
+
+
+@dataclass(frozen=True)
+class Accuracy(OfCell):
+    """The test accuracy of a denoising cell, last iterate; `identity` of its published number."""
+
+    family = "denoising"
+    identity: str | None = None
+
+    @property
+    def name(self) -> str:
+        return cell_name(self.group, self.variant)
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        return of_cell(inputs, self.family, self.parts, 0.0, "last", "test accuracy")
+
+    def theirs(self) -> Sample | None:
+        return quoted(self.identity)
+
+
+@dataclass(frozen=True)
+class AtTheEnd(OfCell):
+    """The end of another curve of a denoising cell, over its trials."""
+
+    family = "denoising"
+    curve: str
+    published_split: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.curve} of {cell_name(self.group, self.variant)}"
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        cell = found(inputs, self.family, self.parts)
+        return None if cell is None else of_curve(cell, self.curve)
+
+    def theirs(self) -> Sample | None:
+        if not self.published_split:
+            return None
+        return Sample(Estimate(published.accuracy_curve(self.published_split, method_of(self.variant)).mean[-1]))
+
+
+@dataclass(frozen=True)
+class AtEqualTime:
+    """A curve of a cell when the faster of some cells was done: at so many of its own measured seconds.
+
+    Attributes: among: the cells that share the time, this one among them. identity, at: the published number, or the time of
+        a published curve (of Figure 4a, in seconds).
+    """
+
+    family: str
+    group: str
+    variant: str
+    among: tuple[str, ...]
+    curve: str
+    identity: str | None = None
+    at: float | None = None
+    source: str = "denoising/summary.json"
+
+    @property
+    def name(self) -> str:
+        return f"{self.curve} of {cell_name(self.group, self.variant)} at equal time"
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        return ((self.family, (self.group, self.variant)),)
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        rows = inputs.timed[self.family].get("rows", []) if self.family in inputs.timed else []
+        seconds = {tuple(row["cell"]): row["seconds_per_iteration"]["mean"] for row in rows}
+        each = {}
+        for variant in self.among:
+            cell = found(inputs, self.family, (self.group, variant))
+            if cell is None or (self.group, variant) not in seconds or not cell["curves"]["iteration"]:
+                return None
+            each[variant] = seconds[self.group, variant] * cell["curves"]["iteration"][-1]
+        at = min(each.values()) / seconds[self.group, self.variant]
+        return of_curve(inputs.cells[self.family][f"{self.group}-{self.variant}"], self.curve, at)
+
+    def theirs(self) -> Sample | None:
+        if self.identity is not None or self.at is None:
+            return quoted(self.identity)
+        line = published.accuracy_curve("test", method_of(self.variant))
+        return Sample(Estimate(float(np.interp(self.at, line.x, line.mean))))
+
+
+@dataclass(frozen=True)
+class IterationTime:
+    """Seconds of an upper iteration of a cell."""
+
+    family: str
+    group: str
+    variant: str
+    identity: str | None = None
+
+    @property
+    def name(self) -> str:
+        what = cell_name(self.group, self.variant) if self.family == "denoising" else f"{self.variant} ({self.group})"
+        return f"an upper iteration of {what}"
+
+    @property
+    def source(self) -> str:
+        return f"{self.family}/costs.json"
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        return ((self.family, (self.group, self.variant)),)
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        for row in inputs.timed.get(self.family, {}).get("rows", []):
+            if tuple(row["cell"]) == (self.group, self.variant) and row.get("way", "as trained") == "as trained":
+                return Sample(comparison.ours(row["seconds_per_iteration"]))
+        return None
+
+    def theirs(self) -> Sample | None:
+        return quoted(self.identity)
+
+
+@dataclass(frozen=True)
+class FewShot(OfCell):
+    """The accuracy of a few-shot cell on meta-test tasks, selected iterate."""
+
+    family = "few_shot"
+    identity: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{few_shot_label(self.variant)} ({self.group})"
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        return of_cell(inputs, self.family, self.parts, 0.0, "selected", "test accuracy")
+
+    def theirs(self) -> Sample | None:
+        return quoted(self.identity)
+
+
+@dataclass(frozen=True)
+class Attack(OfCell):
+    """What a poisoning cell does with so many poisons, by the judge: test accuracy, or of a targeted attack its success."""
+
+    family = "poisoning"
+    points: int
+    targeted: bool = False
+    identity: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{LABELS[self.variant]} with {self.points} poisons ({self.group})"
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        # an attack that came to no number did the least harm there is
+        measure, worst = ("attack success", 0.0) if self.targeted else ("test accuracy", 100.0)
+        return of_cell(inputs, self.family, self.parts, worst, "judge", measure, points=self.points)
+
+    def theirs(self) -> Sample | None:
+        return quoted(self.identity)
