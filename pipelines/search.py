@@ -135,9 +135,8 @@ def _suggested(trial: Any, name: str, values: Any) -> float:
     return float(f"{drawn:.{DIGITS}g}")
 
 
-def score(cell: Cell, record: Mapping[str, Any]) -> float:
+def score(record: Mapping[str, Any]) -> float:
     """Mean accuracy on the selection split at the last iterate, in percent; -1 where a trial diverged."""
-    del cell
     if any(trial["status"] != "finished" for trial in record["trials"]):
         return -1.0
     last = [trial["curve"]["selection accuracy"][-1] for trial in record["trials"]]
@@ -145,7 +144,7 @@ def score(cell: Cell, record: Mapping[str, Any]) -> float:
 
 
 SCORES: Mapping[str, tuple[str, Callable[[Cell, Mapping[str, Any]], float]]] = {
-    "denoising": (SCORE, score),
+    "denoising": (SCORE, lambda _, record: score(record)),
     "poisoning": (choosing.SCORE, choosing.score),
 }
 """Family -> what a point is judged by, and its name in the record."""

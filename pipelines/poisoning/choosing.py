@@ -12,8 +12,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.datasets.prepared import folder_of
 from pipelines.denoising.cells import data_of
 from pipelines.poisoning import stored
-from pipelines.poisoning.metrics import by_judge, flat, start_of
-from pipelines.records import unpack
+from pipelines.poisoning.metrics import by_judge, flat, poisoned
 from pipelines.settings import Cell
 
 SCORE = "selection harm"
@@ -34,10 +33,7 @@ def score(cell: Cell, record: Mapping[str, Any]) -> float:
     with threadpool_limits(cell.common["threads"]):
         for one in record["trials"]:
             place = places[one["seed"]]
-            poisons = flat(unpack(one["poisons"])[-1], 255.0)
-            x = np.concatenate([flat(prepared.train_images[place]), poisons])
-            labels = start_of(cell, prepared, place, one["points"]).labels
-            y = np.concatenate([prepared.train_labels[place], labels])
+            x, y = poisoned(cell, prepared, place, one)
             wanted = prepared.selection_labels[place]
             found = by_judge(x, y, flat(prepared.selection_images[place]), weight_decay=cell.settings["weight_decay"])
             share = 100.0 * float((found == wanted).mean())

@@ -98,17 +98,15 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
         torch.set_num_threads(cell.common["threads"])
         for one in record["trials"]:
             place = places[one["seed"]]
-            x, test = flat(prepared.train_images[place]), flat(prepared.test_images[place])
-            y, right = prepared.train_labels[place], sealed[place]
+            test, right = flat(prepared.test_images[place]), sealed[place]
             trial = {key: one[key] for key in ("seed", "points", "status")}
             if one["status"] == "finished":
-                poisons = flat(unpack(one["poisons"])[-1], 255.0)
-                begin = start_of(cell, prepared, place, one["points"])
-                together = np.concatenate([x, poisons]), np.concatenate([y, begin.labels])
+                together = poisoned(cell, prepared, place, one)
                 found = by_adam(*together, test, weight_decay=decay, **retrain)
                 trial["Adam"] = named(measured(found, right))
                 trial["judge"] = named(measured(by_judge(*together, test, weight_decay=decay), right))
             if one["seed"] not in clean:
+                x, y = flat(prepared.train_images[place]), prepared.train_labels[place]
                 clean[one["seed"]] = named(measured(by_judge(x, y, test, weight_decay=decay), right))
             trials.append(trial)
         torch.set_num_threads(threads)
@@ -138,6 +136,14 @@ def flat(images: NDArray[np.uint8], largest: float | None = None) -> Pixels:
     """Pixels in [0, 1], [n, d]."""
     scale = LARGEST[images.shape[-1]] if largest is None else largest
     return (images.reshape(len(images), -1) / scale).astype(np.float32)
+
+
+def poisoned(cell: Cell, prepared: stored.Poisoning, place: int, trial: Mapping[str, Any]) -> tuple[Pixels, Labels]:
+    """A victim's rows and labels: the clean ones, then the last poisons of a trial's record."""
+    poisons = flat(unpack(trial["poisons"])[-1], 255.0)
+    labels = start_of(cell, prepared, place, trial["points"]).labels
+    x = np.concatenate([flat(prepared.train_images[place]), poisons])
+    return x, np.concatenate([prepared.train_labels[place], labels])
 
 
 def start_of(cell: Cell, prepared: stored.Poisoning, place: int, points: int) -> Start:
