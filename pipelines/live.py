@@ -1,6 +1,7 @@
 """What a training shows while it runs: a progress bar on a terminal, and its runs in MLflow.
 
-Neither can change or break the training: a failure of MLflow is one warning, the runs can be imported later.
+Neither can change or break the training: a failure of MLflow is one warning, the runs can be imported later. A cell that
+is done within `START_SECONDS` leaves its runs to the importer: to open MLflow takes as long as such a cell.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pipelines.records import significant
 from pipelines.settings import Cell
 
 FLUSH_SECONDS = 2.0
+START_SECONDS = 20.0
+"""How long a cell trains before its runs are made; `BILEVEL_TRACKING=now` makes them with its first observation."""
 
 
 class LiveRun:
-    """A cell's run in MLflow from its start, with a child for each trial from its first observation.
+    """A cell's run in MLflow from `START_SECONDS` on, with a child for each trial from its first observation.
 
     Args: device: what the cell runs on, as torch names it. No method raises: the first failure of MLflow is
         printed as a warning and ends the tracking of this cell.
@@ -31,9 +34,11 @@ class LiveRun:
         self.cell = cell
         self.experiment = tracking.experiment_of(cell.family, cell.parts[0])
         self.children: dict[int, runs.Child] = {}
-        self.due = 0.0
+        self.device = device
+        self.run: str | None = None
+        self.start = tracking.now()
+        self.due = time.monotonic() + (0.0 if tracking.at_once() else START_SECONDS)
         self.on = tracking.enabled()
-        self._guarded(lambda: self._begin(device))
 
     def observed(self, trial: int, observation: Observation) -> None:
         """Keep an observation for the next batch; not all of them, where they would be too many."""
@@ -51,7 +56,7 @@ class LiveRun:
         self.flush()
 
     def flush(self, wait: bool = True) -> None:
-        """Log what waits, at most every two seconds, and for at most a tenth of the time."""
+        """Log what waits, at most every two seconds, and for at most a tenth of the time; make the runs where it is time."""
         if not self.on or (wait and time.monotonic() < self.due):
             return
         started = time.monotonic()
@@ -59,7 +64,10 @@ class LiveRun:
         self.due = time.monotonic() + max(FLUSH_SECONDS, 10 * (time.monotonic() - started))
 
     def finished(self, path: Path) -> None:
-        """End the runs, completed from the record at `path`."""
+        """End the runs, completed from the record at `path`; nothing, where none was made yet."""
+        if self.run is None and time.monotonic() < self.due:
+            self.on = False
+            return
         self.flush(wait=False)
         self._guarded(lambda: self._complete(path))
 
@@ -68,33 +76,36 @@ class LiveRun:
         self.flush(wait=False)
         self._guarded(lambda: self._fail(error))
 
-    def _begin(self, device: Any) -> None:
+    def _begin(self) -> str:
         from pipelines import machine
 
         store = tracking.Store()
         configuration = {**self.cell.configuration, "configuration_hash": self.cell.configuration_hash}
         commit = machine.commit()
-        self.tags = {**runs.tags_of(configuration), "commit": commit, "device": str(device)}
+        self.tags = {**runs.tags_of(configuration), "commit": commit, "device": str(self.device)}
         store.trained_now(self.experiment, self.tags)
         self.store = store
         marks = {**self.tags, "level": "cell", "source": "live", "process": tracking.process()}
-        self.run = store.begin(self.experiment, self.cell.name, marks, tracking.now())
-        store.log(self.run, params=runs.params_of(configuration))
+        run = store.begin(self.experiment, self.cell.name, marks, self.start)
+        store.log(run, params=runs.params_of(configuration))
+        return run
 
     def _send(self) -> None:
+        if self.run is None:
+            self.run = self._begin()
         for trial, child in self.children.items():
             if child.waiting:
-                self._make(trial, child)
+                self._make(self.run, trial, child)
                 self.store.log(child.run or "", child.waiting)
                 child.waiting = []
 
-    def _make(self, trial: int, child: runs.Child) -> None:
+    def _make(self, run: str, trial: int, child: runs.Child) -> None:
         if child.run is None:
             start = tracking.now()
-            child.run = runs.begin_trial(self.store, self.run, self.experiment, trial, start, self.tags)
+            child.run = runs.begin_trial(self.store, run, self.experiment, trial, start, self.tags)
 
     def _complete(self, path: Path) -> None:
-        runs.complete(self.store, self.run, runs.recorded(path.parent), self.children)
+        runs.complete(self.store, self.run or "", runs.recorded(path.parent), self.children)
         self.on = False
 
     def _fail(self, error: BaseException) -> None:

@@ -42,6 +42,11 @@ def enabled() -> bool:
     return os.environ.get("BILEVEL_TRACKING", "1").lower() not in ("0", "false", "no", "off")
 
 
+def at_once() -> bool:
+    """Whether a training is followed from its first observation, however short it may be: `BILEVEL_TRACKING=now`."""
+    return os.environ.get("BILEVEL_TRACKING", "1").lower() == "now"
+
+
 def uri() -> str:
     """Where runs are kept: `MLFLOW_TRACKING_URI`, else mlflow.db in the project's root."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.resolve()}"

@@ -198,6 +198,7 @@ def changed(project: Path) -> set[str]:
     return {name for name in names if "embedded" not in name and "_paper" not in name and "fetch" not in name}
 
 
+@pytest.mark.slow
 def test_the_committed_profile(committed: Path) -> None:
     """A clone of it is up to date; one setting makes one cell and what is drawn from it stale, and nothing else."""
     assert changed(committed) == set()

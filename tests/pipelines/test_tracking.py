@@ -78,6 +78,7 @@ def place(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
     """A project's folder, with an empty database, as the current one."""
     for name in ("MLFLOW_TRACKING_URI", "BILEVEL_TRACKING"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pipelines.live.START_SECONDS", 0.0)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -304,6 +305,14 @@ def test_what_was_observed_before_a_resumption_is_filled_in(
         report.observed(1, Work().observe(None, [1], 15)[0])
         report.finished(folder / "train.json")
     assert [step for step, _ in history(run_named("trial 1"), "mean importance")] == list(range(21))
+    assert shape() == WHOLE
+
+
+def test_a_cell_done_at_once_is_left_to_the_importer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.live.START_SECONDS", 60.0)
+    trained(monkeypatch, Work())
+    assert shape() == []
+    assert track.import_records() == track.Counts(1, 0, 0)
     assert shape() == WHOLE
 
 

@@ -57,7 +57,7 @@ def kept(project: Path, name: str) -> list[Path]:
 def test_twice_the_same_bytes_tracked_or_not(trained: tuple[Path, dict[str, bytes]]) -> None:
     project, expected = trained
     afresh(project)
-    assert outcome(project, BILEVEL_TRACKING="1", MLFLOW_TRACKING_URI=f"sqlite:///{project}/other.db") == expected
+    assert outcome(project, BILEVEL_TRACKING="now", MLFLOW_TRACKING_URI=f"sqlite:///{project}/other.db") == expected
     assert (project / "other.db").stat().st_size > 0
     assert not kept(project, "*.pt")
 
