@@ -49,15 +49,14 @@ def test_all_tables_twice(place: Path) -> None:
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
     experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}
-    assert set(first) == {f"{name}.{kind}" for name in {*tables.DRAWN, *experiments} for kind in ("md", "csv")}
+    names = {*tables.DRAWN, *experiments}
+    assert set(first) == {"numbers.tex", *(f"{name}.{kind}" for name in names for kind in ("md", "csv", "tex", "html"))}
     tables.main(["cpu"])
     assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
-    for content in first.values():
-        last = content.decode().rstrip("\n").splitlines()[-1]
-        assert (
-            last.lstrip("# ").startswith("Drawn from: profile cpu; ")
-            and "published/paper_results.yaml" in last
-        )
+    for name, content in first.items():
+        last = content.decode().replace("\n</div>\n</main>\n</body>\n</html>", "").rstrip("\n").splitlines()[-1]
+        last = last.removeprefix("<p>" if name.endswith(".html") else "# " if name.endswith(".csv") else "% ")
+        assert last.startswith("Drawn from: profile cpu; ") and "published/paper_results.yaml" in last
     rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
     assert rows == {
         "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": len(CLAIMS),
