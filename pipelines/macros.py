@@ -64,7 +64,7 @@ def rows(frame: pd.DataFrame) -> list[str]:
 
 
 def _sentence(cell: Any) -> bool:
-    return isinstance(cell, str) and len(cell) > WIDE
+    return isinstance(cell, str) and len(cell) > WIDE and len(cell.split()) > 4
 
 
 def _label(column: str, cell: Any) -> str:

@@ -6,8 +6,8 @@ numbers.tex has as macros (macros.py): wall-clock
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
 (denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
 (poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims and claim-parts
-(scorecard/card.py), and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py
-(of a number beside a published one) and scorecard/rule.py (of a claim).
+(scorecard/card.py), costs (costs.py), and results, the table of the README (headline.py). The rules behind a verdict stand
+in comparison.py (of a number beside a published one) and scorecard/rule.py (of a claim).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import accuracies, comparison, datasheet, distances, headline, macros, published
+from pipelines import accuracies, comparison, costs, datasheet, distances, headline, macros, published
 from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
@@ -105,7 +105,7 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value 
 
 DRAWN = (
     *("wall-clock", "figure-1", "figure-2", "figure-7", "denoising"),
-    *("table-1", "ledger", "demonstrations", "data", "claims", "claim-parts", "results"),
+    *("table-1", "ledger", "demonstrations", "data", "claims", "claim-parts", "costs", "results"),
 )
 """The names of the tables that every profile has."""
 
@@ -129,6 +129,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "demonstrations": theory.demonstrations,
         "claims": card.table,
         "claim-parts": card.parts_table,
+        "costs": costs.table,
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
         **experiments.DRAWN,
         **few_shot.DRAWN,

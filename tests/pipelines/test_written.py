@@ -110,7 +110,7 @@ def test_names_of_macros() -> None:
     assert [macros.written(one) for one in (2.0, -1e-7, -0.5)] == [
         "2", r"\ensuremath{-1\times 10^{-7}}", r"\ensuremath{-0.5}"
     ]
-    sentences = pd.DataFrame({"id": ["C01", "C01"], "part": ["a" * 50, "b" * 50], "value": [1.0, 2.0]})
+    sentences = pd.DataFrame({"id": ["C01", "C01"], "part": ["a word " * 10, "b word " * 10], "value": [1.0, 2.0]})
     found = macros.of_table(Table("parts", "t", sentences, sentences, [], ""))
     assert found == [("PartsCZeroOneRowOneValue", 1.0), ("PartsCZeroOneRowTwoValue", 2.0)]
     same = pd.DataFrame({"a": ["x", "x"], "b": [1.0, 1.0]})
