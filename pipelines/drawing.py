@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
@@ -138,8 +139,30 @@ def points(axes: Axes, x: ArrayLike, values: ArrayLike, resolution: float, **loo
     axes.plot(place[at_most], np.full(int(at_most.sum()), resolution), marker=7, **face)
 
 
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "png": ("Description", {"Software": None}),
+    "pdf": ("Subject", {"CreationDate": None, "Creator": None, "Producer": None}),
+    "svg": ("Description", {"Date": None, "Creator": None}),
+}
+"""Ending -> where a file of the kind says what it was drawn from, and what would make its bytes differ."""
+STABLE = {"svg.hashsalt": "penalty-bilevel", "pdf.fonttype": 42}
+"""Names inside an SVG follow from its content; a PDF has fonts that journals take."""
+DENSE = 100
+"""Points of one scatter beyond which they are an image in PDF and SVG."""
+
+
 def write(figure: Figure, path: Path) -> None:
-    """Write a PNG whose bytes depend on the figure alone."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    write_bytes(path, stream.getvalue())
+    """Write a figure as PNG, PDF and SVG, whose bytes depend on the figure alone; `path`: without an ending."""
+    said = " ".join(figure.get_supxlabel().split())
+    drawn_from = said[max(0, said.find("Drawn from:")) :]
+    for axes in figure.axes:
+        for one in axes.collections:
+            if isinstance(one, PathCollection) and len(one.get_offsets()) > DENSE:
+                one.set_rasterized(True)
+    for ending, (name, metadata) in FORMATS.items():
+        stream = io.BytesIO()
+        with matplotlib.rc_context(STABLE):
+            figure.savefig(stream, format=ending, dpi=DPI, metadata={**metadata, name: drawn_from})
+        write_bytes(path.with_name(f"{path.name}.{ending}"), stream.getvalue())
+        # once laid out, the same in all
+        figure.set_layout_engine("none")

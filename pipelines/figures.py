@@ -1,6 +1,6 @@
 """Draw the figures of a profile: `python -m pipelines.figures <profile>`.
 
-Writes reports/<profile>/figures/*.png: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
+Writes reports/<profile>/figures/*, as PNG, PDF and SVG: the paper's Figures 1, 2 and 7 (each on the paper's axis and on a
 logarithmic one, and for every preset), wall-clock (ratios to Penalty), learning-curves and accuracies
 (denoising), those of denoising/figures.py where a profile has the experiments, those of few_shot/figures.py,
 table-1 (bytes and seconds against T, U and V), penalty-theory and other-claims (demonstrations), and a contact
@@ -284,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     inputs = load(given.profile)
     with style():
         for name, draw in drawings(inputs):
-            write(draw(), REPORTS / given.profile / "figures" / f"{name}.png")
+            write(draw(), REPORTS / given.profile / "figures" / name)
 
 
 if __name__ == "__main__":

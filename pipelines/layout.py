@@ -1,15 +1,21 @@
-"""How numbers are written in a table, and a table in Markdown and as comma-separated values."""
+"""How numbers are written in a table, and a table in Markdown, as comma-separated values, in LaTeX and as a page."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
 
-from pipelines import comparison
+from pipelines import comparison, markup
 from pipelines.comparison import Estimate
 from pipelines.published import Value
+
+LONG = 45
+"""Rows that a page of paper holds."""
+WIDE = 36
+"""Signs beyond which a cell is broken into lines."""
 
 
 class Table(NamedTuple):
@@ -32,6 +38,37 @@ class Table(NamedTuple):
     def csv(self) -> str:
         """The numbers, and as a last line, a comment, what they were drawn from."""
         return str(self.numbers.to_csv(index=False, lineterminator="\n")) + f"# {self.drawn_from}\n"
+
+    def latex(self) -> str:
+        """What is read, for a paper with booktabs (and longtable, where it is longer than a page): body, notes, inputs."""
+        shown = self.shown.map(str)
+        wide = [shown[name].str.len().max() > WIDE for name in shown]
+        style = shown.style.hide(axis="index").format(markup.tex).format_index(markup.tex, axis="columns")
+        long = len(shown) > LONG
+        body = style.to_latex(
+            column_format="".join("p{5cm}" if one else "l" for one in wide),
+            environment="longtable" if long else "table",
+            position_float=None if long else "centering",
+            caption=markup.tex(self.title),
+            label=f"tab:{self.name}",
+            hrules=True,
+        )
+        below = ["\\par\\footnotesize", *map(markup.tex, [*self.notes, self.drawn_from])]
+        notes = "{" + "\n\n".join(below) + "\\par}\n"
+        packages = "booktabs,longtable" if long else "booktabs"
+        # notes are kept with what floats
+        end = "\\end{table}\n"
+        whole = body + notes if long else body.removesuffix(end) + notes + end
+        return f"% \\usepackage{{{packages}}}\n{whole}% {self.drawn_from}\n"
+
+    def page(self, profile: str) -> str:
+        """A page of its own, of what is read."""
+        body = f'<h1>{html.escape(self.title)}</h1>\n<div class="output_subarea">\n{markup.markdown(self.markdown())}</div>'
+        return markup.shell(self.title, profile, body, [("../index.html", "All results")])
+
+    def files(self, profile: str) -> dict[str, str]:
+        """{ending: content} of all its files."""
+        return {"md": self.markdown(), "csv": self.csv(), "tex": self.latex(), "html": self.page(profile)}
 
 
 def number(value: float | None, decimals: int | None = None) -> str:

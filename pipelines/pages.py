@@ -9,24 +9,21 @@ inside, mathematics is MathML, and nothing is loaded from anywhere. The same inp
 from __future__ import annotations
 
 import argparse
-import html
 import os
 import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import nbformat
 from jinja2 import pass_context
-from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
-from pipelines import sources, tables
+from pipelines import macros, sources, tables
 from pipelines.errors import run
+from pipelines.markup import markdown, shell
 from pipelines.notebook import image
 from pipelines.records import write_bytes
 from pipelines.scorecard import page as scorecard
@@ -44,20 +41,9 @@ TITLES = {
 }
 """The pages, in the order in which they are to be read."""
 NOTEBOOKS = tuple(name for name in TITLES if name != scorecard.NAME)
+TABLES = {"html": "page", "md": "text", "csv": "numbers", "tex": "LaTeX"}
+"""The files of a table, and what they are called."""
 TIMEOUT = 600
-
-
-class Mathematics(IPythonRenderer):
-    """Markdown with its formulas as MathML, which browsers draw without a script."""
-
-    def block_math(self, body: str) -> str:
-        return f"<p>{mathml(body, 'block')}</p>"
-
-    def multiline_math(self, body: str) -> str:
-        return self.block_math(body)
-
-    def inline_math(self, body: str) -> str:
-        return mathml(body, "inline")
 
 
 class Exporter(HTMLExporter):
@@ -69,24 +55,6 @@ class Exporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
         return markdown(source)
-
-
-def mathml(formula: str, display: str) -> str:
-    """A formula in MathML, without the name space, an address that HTML does not need.
-
-    Raises ValueError for a command that the converter does not know and would print as it stands.
-    """
-    drawn = re.sub(r' xmlns="[^"]*"', "", convert(formula.strip(), display=display))
-    if "\\" in drawn:
-        raise ValueError(f"no MathML for {formula!r}")
-    return drawn
-
-
-def markdown(source: str) -> str:
-    """Markdown with formulas, tables and HTML, as HTML."""
-    rendered = MarkdownWithMath(renderer=Mathematics(escape=False, exclude_anchor_links=True)).render(source)
-    # a number is not torn from its spread
-    return re.sub(r"(?<=\d) ([±/]) (?=[\d+-])", "\u00a0\\1\u00a0", str(rendered))
 
 
 def notebook_path(name: str) -> Path:
@@ -126,13 +94,12 @@ def links(here: str) -> list[tuple[str, str]]:
 
 def page(title: str, profile: str, body: str, here: str = "") -> str:
     """A whole page around a body; `here` is its name, "" of index.html."""
-    folder = Path(__file__).resolve().parent / "page"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=False, undefined=jinja2.StrictUndefined
-    )
-    style = (folder / "style.css").read_text()
-    shell = environment.get_template("shell.html")
-    return shell.render(title=html.escape(title), profile=profile, body=body, links=links(here), style=style) + "\n"
+    return shell(title, profile, body, links(here))
+
+
+def kinds(name: str) -> str:
+    """Links to the files of a table."""
+    return ", ".join(f"[{said}](tables/{name}.{ending})" for ending, said in TABLES.items())
 
 
 def index(inputs: Sources) -> str:
@@ -144,8 +111,8 @@ def index(inputs: Sources) -> str:
         " pages, with explanations:", "",
     ]  # fmt: skip
     lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items() if name != scorecard.NAME]
-    lines += ["", "Tables, to be read and as numbers:", ""]
-    lines += [f"- {name}: [text](tables/{name}.md), [numbers](tables/{name}.csv)" for name in tables.drawn(inputs)]
+    lines += ["", f"Tables, to be read, as numbers and for a paper; [all numbers as macros](tables/{macros.FILE}):", ""]
+    lines += [f"- {name}: {kinds(name)}" for name in tables.drawn(inputs)]
     parts = [markdown("\n".join(lines))]
     for name, title in {"results": "Results", "claims": "Claims of the paper"}.items():
         table = tables.draw(inputs, name)

@@ -402,12 +402,13 @@ def drawing() -> dict[str, Any]:
     params = [{f"pipelines/{family}/params.yaml": ["common", profile, *DESCRIBED]} for family in FAMILIES]
     drawn = [f"reports/{profile}/tables", f"reports/{profile}/figures"]
     notebooks = [Path(f"notebooks/{name}.ipynb") for name in NOTEBOOKS]
-    page = [*(path.as_posix() for path in notebooks), "pipelines/page/shell.html", "pipelines/page/style.css"]
+    frame = ["pipelines/page/shell.html", "pipelines/page/style.css"]
+    written = [*(path.as_posix() for path in notebooks), *frame, *drawn]
     stages = {}
     for name, more, outs in (
-        ("tables", [], drawn[:1]),
+        ("tables", frame, drawn[:1]),
         ("figures", [], drawn[1:]),
-        ("pages", [*page, *drawn], [f"reports/{profile}/pages", f"reports/{profile}/index.html"]),
+        ("pages", written, [f"reports/{profile}/pages", f"reports/{profile}/index.html"]),
     ):
         modules = [f"pipelines.{name}"]
         if name == "pages":

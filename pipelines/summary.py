@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.costs:
         keys = ("seconds", "cpu_seconds", "peak_memory_bytes", "device", "commit", "date")
-        cells = gathered(given.family, given.profile, "run.json", keys)
+        cells = gathered(given.family, given.profile, "run.json", keys, ("peak_device_memory_bytes",))
     else:
         keys, more = ("record", "summary", "curves"), ("learned", "poisons")
         cells = gathered(given.family, given.profile, "metrics.json", keys, more)

@@ -1,12 +1,13 @@
 """Draw the tables of a profile: `python -m pipelines.tables <profile>`.
 
-Writes reports/<profile>/tables/<name>.md, to be read, and <name>.csv, the same rows as numbers: wall-clock
+Writes reports/<profile>/tables/<name>.md and .html, to be read, .tex, for a paper, and .csv, the same rows as numbers, which
+numbers.tex has as macros (macros.py): wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
 (denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
 (poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims and claim-parts
-(scorecard/card.py), and results, the table of the README (headline.py). The rules behind a verdict stand in comparison.py
-(of a number beside a published one) and scorecard/rule.py (of a claim).
+(scorecard/card.py), costs (costs.py), and results, the table of the README (headline.py). The rules behind a verdict stand
+in comparison.py (of a number beside a published one) and scorecard/rule.py (of a claim).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import accuracies, comparison, datasheet, distances, headline, published
+from pipelines import accuracies, comparison, costs, datasheet, distances, headline, macros, published
 from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
@@ -104,7 +105,7 @@ def _against_penalty(mine: Estimate | None, base: Estimate | None, value: Value 
 
 DRAWN = (
     *("wall-clock", "figure-1", "figure-2", "figure-7", "denoising"),
-    *("table-1", "ledger", "demonstrations", "data", "claims", "claim-parts", "results"),
+    *("table-1", "ledger", "demonstrations", "data", "claims", "claim-parts", "costs", "results"),
 )
 """The names of the tables that every profile has."""
 
@@ -128,6 +129,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "demonstrations": theory.demonstrations,
         "claims": card.table,
         "claim-parts": card.parts_table,
+        "costs": costs.table,
         "results": lambda inputs: headline.table(inputs, as_published(inputs)),
         **experiments.DRAWN,
         **few_shot.DRAWN,
@@ -143,9 +145,11 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     inputs = load(given.profile)
     folder = REPORTS / given.profile / "tables"
-    for table in [draw(inputs, name) for name in drawn(inputs)]:
-        write_bytes(folder / f"{table.name}.md", table.markdown().encode())
-        write_bytes(folder / f"{table.name}.csv", table.csv().encode())
+    tables = [draw(inputs, name) for name in drawn(inputs)]
+    for table in tables:
+        for ending, text in table.files(given.profile).items():
+            write_bytes(folder / f"{table.name}.{ending}", text.encode())
+    write_bytes(folder / macros.FILE, macros.text(tables, card.drawn_from(inputs)).encode())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a drawn thing was made, up to the raw files: `python -m pipelines.trace reports/cpu/figures/figure-1.png`.
+"""How a drawn thing was made, up to the raw files: `python -m pipelines.trace reports/cpu/figures/figure-1.pdf`.
 
 Prints the stage that made it and its command, the inputs it names in its own text or description (of a file that names
 none, all inputs of its stage) with their hashes then and now, and for each of them the same again: the cells behind a

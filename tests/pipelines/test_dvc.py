@@ -15,6 +15,9 @@ import pytest
 import small_project
 from small_project import ROOT, begun, change, done, status, until
 
+from pipelines import sources
+from pipelines.scorecard import card
+
 FAMILIES = ("pipelines/synthetic/embedded/dvc.yaml", "pipelines/denoising/embedded/dvc.yaml")
 PRODUCTS = "core/products.py"
 TRAINED = {
@@ -231,3 +234,33 @@ def test_missing_data_is_made_for_one_stale_cell(committed: Path) -> None:
     assert fetch == ["pipelines/datasets/dvc.yaml:fetch_mnist"]
     assert corrupt == [f"{home}corrupt_cpu_mnist@mnist-25"]
     assert train == [f"{home}train_cpu_val-only@mnist-25"]
+
+
+def test_one_number_of_one_record_changes_the_verdicts_that_depend_on_it(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `make report` gathers before it draws: the changed cell, and no other."""
+    monkeypatch.chdir(committed)
+    name = "ex1-penalty-released"
+    record = Path(f"results/cpu/synthetic/{name}/metrics.json")
+    files = {path: path.read_bytes() for path in [record, *Path("results/cpu").glob("*/*.json")]}
+    before = sources.load("cpu")
+    found = json.loads(files[record])
+    next(trial for trial in found["trials"] if trial["T"] == 10)["last"]["error"] = 1000.0
+    record.write_text(json.dumps(found))
+    done(committed, "-c", "from pipelines import report; report.gather('cpu')")
+    after = sources.load("cpu")
+    for family, cells in before.cells.items():
+        assert [cell for cell in cells if cells[cell] != after.cells[family][cell]] == [name] * (family == "synthetic")
+    assert {path.as_posix() for path, content in files.items() if path.read_bytes() != content} - {record.as_posix()} <= {
+        "results/cpu/synthetic/summary.json", *(f"results/cpu/{family}/costs.json" for family in before.cells)
+    }  # fmt: skip
+    told = [{one.claim.id: (one.first.verdict, one) for one in card.judged(inputs)} for inputs in (before, after)]
+    changed = {identity for identity, (verdict, _) in told[0].items() if told[1][identity][0] != verdict}
+    assert "C02" in changed
+    for identity in changed:
+        parts = [part for result in told[0][identity][1].results for part in result.parts]
+        cells = {cell for part in parts for _, term in part.part.terms for cell in term.cells}
+        assert ("synthetic", tuple(name.split("-"))) in cells
+    for path, content in files.items():
+        path.write_bytes(content)

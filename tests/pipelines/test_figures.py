@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from xml.etree import ElementTree
 
 import made_up
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from pipelines import datasheet, drawing, figures, published, sources
+from pipelines import datasheet, drawing, figures, published, sources, trace
 from pipelines.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,14 +88,35 @@ def test_floor() -> None:
 
 
 def test_the_same_bytes_twice(inputs: Sources, tmp_path: Path) -> None:
-    for name in ("first.png", "second.png"):
+    for name in ("first", "second"):
         with drawing.style():
             drawing.write(figures.final_accuracies(inputs), tmp_path / name)
-    content = (tmp_path / "first.png").read_bytes()
-    assert content == (tmp_path / "second.png").read_bytes()
+    found = {ending: (tmp_path / f"first.{ending}").read_bytes() for ending in drawing.FORMATS}
+    assert found == {ending: (tmp_path / f"second.{ending}").read_bytes() for ending in drawing.FORMATS}
+    assert set(found) == {"png", "pdf", "svg"}
+    content = found["png"]
     assert content.startswith(b"\x89PNG") and b"Software" not in content and b"tIME" not in content
     width, height = struct.unpack(">II", content[16:24])
     assert (width, height) == (1425, 510)
+    assert found["pdf"].startswith(b"%PDF") and b"/CreationDate" not in found["pdf"] and b"/Producer" not in found["pdf"]
+    # fonts that journals take, and no others
+    assert b"/CIDFontType2" in found["pdf"] and b"/Type3" not in found["pdf"]
+    svg = ElementTree.fromstring(found["svg"])
+    assert svg.attrib["width"] == "684pt" and b"dc:date" not in found["svg"]
+    # each says what it was drawn from where `trace` reads it
+    drawn = {f"denoising/{name}": inputs.hashes[f"denoising/{name}"][:12] for name in ("summary.json",)}
+    assert all(trace.named_in(tmp_path / f"first.{ending}") == drawn for ending in drawing.FORMATS)
+
+
+def test_what_is_dense_is_an_image(tmp_path: Path) -> None:
+    with drawing.style():
+        figure, grid = drawing.canvas(1, 2, 4, 2)
+        for axes, many in zip(grid[0], (drawing.DENSE, 50 * drawing.DENSE), strict=True):
+            axes.scatter(*np.random.default_rng(0).normal(size=(2, many)))
+        drawing.write(figure, tmp_path / "dense")
+    assert [axes.collections[0].get_rasterized() for axes in figure.axes] == [False, True]
+    assert (tmp_path / "dense.svg").read_text().count("<image") == 1
+    assert all((tmp_path / f"dense.{ending}").stat().st_size < 150_000 for ending in drawing.FORMATS)
 
 
 def test_other_figures(inputs: Sources) -> None:
@@ -133,10 +155,11 @@ def test_a_users_own_style_changes_nothing(inputs: Sources, tmp_path: Path) -> N
     import matplotlib
 
     with drawing.style():
-        drawing.write(figures.final_accuracies(inputs), tmp_path / "plain.png")
+        drawing.write(figures.final_accuracies(inputs), tmp_path / "plain")
     with (
         matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 30}),
         drawing.style(),
     ):
-        drawing.write(figures.final_accuracies(inputs), tmp_path / "styled.png")
-    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "styled.png").read_bytes()
+        drawing.write(figures.final_accuracies(inputs), tmp_path / "styled")
+    for ending in drawing.FORMATS:
+        assert (tmp_path / f"plain.{ending}").read_bytes() == (tmp_path / f"styled.{ending}").read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 import made_up
 import pytest
 
-from pipelines import figures, pages, sources, tables, told
+from pipelines import figures, markup, pages, sources, tables, told
 from pipelines.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,15 +89,15 @@ def test_the_page_on_the_data_shows_the_sheet(place: Path) -> None:
 
 
 def test_mathematics() -> None:
-    drawn = pages.markdown("The norm $\\|u\\|^2$ and\n\n$$\\frac{a}{b}$$\n")
+    drawn = markup.markdown("The norm $\\|u\\|^2$ and\n\n$$\\frac{a}{b}$$\n")
     assert drawn.count("<math") == 2 and 'display="block"' in drawn and "xmlns" not in drawn
     with pytest.raises(ValueError, match="no MathML for"):
-        pages.mathml("\\nosuchcommand x", "inline")
+        markup.mathml("\\nosuchcommand x", "inline")
 
 
 def test_a_number_stays_with_its_spread() -> None:
-    assert "1.00\u00a0±\u00a00.10" in pages.markdown("1.00 ± 0.10")
-    assert "mean ± s.d." in pages.markdown("mean ± s.d.")
+    assert "1.00\u00a0±\u00a00.10" in markup.markdown("1.00 ± 0.10")
+    assert "mean ± s.d." in markup.markdown("mean ± s.d.")
 
 
 def test_causes_are_named_beside_what_differs_only(place: Path) -> None:

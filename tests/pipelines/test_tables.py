@@ -49,20 +49,19 @@ def test_all_tables_twice(place: Path) -> None:
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
     experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}
-    assert set(first) == {f"{name}.{kind}" for name in {*tables.DRAWN, *experiments} for kind in ("md", "csv")}
+    names = {*tables.DRAWN, *experiments}
+    assert set(first) == {"numbers.tex", *(f"{name}.{kind}" for name in names for kind in ("md", "csv", "tex", "html"))}
     tables.main(["cpu"])
     assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
-    for content in first.values():
-        last = content.decode().rstrip("\n").splitlines()[-1]
-        assert (
-            last.lstrip("# ").startswith("Drawn from: profile cpu; ")
-            and "published/paper_results.yaml" in last
-        )
+    for name, content in first.items():
+        last = content.decode().replace("\n</div>\n</main>\n</body>\n</html>", "").rstrip("\n").splitlines()[-1]
+        last = last.removeprefix("<p>" if name.endswith(".html") else "# " if name.endswith(".csv") else "% ")
+        assert last.startswith("Drawn from: profile cpu; ") and "published/paper_results.yaml" in last
     rows = {name: len(numbers(folder / f"{name}.csv")) for name in tables.DRAWN}
     assert rows == {
         "wall-clock": 4 * 3 * 5, "figure-1": 24, "figure-2": 24, "figure-7": 24, "denoising": 10, "claims": len(CLAIMS),
         "claim-parts": rows["claim-parts"], "table-1": 5, "ledger": 4, "demonstrations": 2, "data": 3,
-        "results": 16 + 2 + 4 + 10,
+        "results": 16 + 2 + 4 + 10, "costs": rows["costs"],
     }  # fmt: skip
     for name in ("figure-1", "figure-2", "figure-7"):
         for preset in ("released", "described"):
@@ -204,6 +203,24 @@ def test_a_bar_does_not_end_a_cell() -> None:
     table = Table("t", "t", frame, frame, [], "Drawn from: nothing.")
     assert "x\\|y" in table.markdown()
     assert len(pd.read_csv(io.StringIO(table.csv()), comment="#")) == 1
+
+
+def test_costs_are_those_of_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    table = tables.draw(sources.load("cpu"), "costs")
+    found = {(row["family"], row["cell"].replace(" ", "-")): row for row in told.rows(table)}
+    paths = Path("results/cpu").glob("*/*/run.json")
+    runs = {(path.parts[-3], path.parts[-2]): json.loads(path.read_text()) for path in paths}
+    assert set(found) == set(runs) and len(runs) > 100
+    for name, run in runs.items():
+        row = found[name]
+        assert [row[name] for name in ("seconds", "processor seconds", "device")] == [
+            run[name] for name in ("seconds", "cpu_seconds", "device")
+        ]
+        assert row["peak memory MB"] == pytest.approx(run["peak_memory_bytes"] / 1e6, abs=0.05)
+    whole = duration(sum(run["cpu_seconds"] for run in runs.values()))
+    assert table.notes[1] == f"All {len(runs)} cells: {whole} of one core."
+    assert "denoising/costs.json" in table.drawn_from and "few_shot" not in table.drawn_from
 
 
 def test_the_data_of_a_profile(place: Path) -> None:
