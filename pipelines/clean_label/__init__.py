@@ -2,3 +2,8 @@
 
 PARTS = ("data", "method")
 """What names a cell, outermost first."""
+
+
+def key_of(epsilon: float | None) -> str:
+    """How a bound is named in a summary: by the trials that have it (`pipelines.summary.followed`)."""
+    return f"epsilon={epsilon}"

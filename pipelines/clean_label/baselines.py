@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.func import vjp
 
 from core import Bilevel, solvers
 from core.hypergradients.implicit import implicit_cg
 from core.products import upper_gradient
 from core.solvers.base import Metrics, Solver
-from core.trees import Tree, counter
-from pipelines.clean_label.problem import Batch, into_ball
+from core.trees import Tree, counter, detach
+from pipelines.clean_label.networks import Encode
+from pipelines.clean_label.problem import Batch, into_ball, seen
 from pipelines.poisoning.problem import into_box
 
 
@@ -66,12 +68,17 @@ class Influence:
 
         u <- u - step_size sign(d f / d u)
 
+    The poison is encoded once in an iteration: the hypergradient is that of the features, pulled back through the network.
+
     Attributes:
+        problem: in u. features: the same problem in `Seen` (`problem.costs`). encode: the network.
         lower_steps, lower_step_size: of Adam on g in each iteration, which fits the classifier anew from where it was.
         solver_steps, damping: of the conjugate gradients.
     """
 
     problem: Bilevel
+    features: Bilevel
+    encode: Encode
     step_size: float
     lower_steps: int = 10
     lower_step_size: float = 1e-3
@@ -80,21 +87,27 @@ class Influence:
 
     def _victim(self) -> Solver:
         how: Mapping[str, Any] = {"lower_steps": self.lower_steps, "lower_step_size": self.lower_step_size}
-        return solvers.make("single-level", self.problem, **how)
+        return solvers.make("single-level", self.features, **how)
 
     def init(self, u: Tensor, v: Tensor) -> State:
         return State(u, v, self._victim().init(u, v).lower_optimizer, counter(v))
 
     def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         victim = self._victim()
-        fitted, _ = victim.step(victim.init(state.u, state.v)._replace(lower_optimizer=state.victim), batch)
-        along = implicit_cg(self.problem, state.u, fitted.v, batch, steps=self.solver_steps, damping=self.damping)
+        one, pull = vjp(lambda u: seen(self.encode, u), state.u)
+        one = detach(one)
+        fitted, _ = victim.step(victim.init(one, state.v)._replace(lower_optimizer=state.victim), batch)
+        along = pull(implicit_cg(self.features, one, fitted.v, batch, steps=self.solver_steps, damping=self.damping))[0]
         u = projected(state.u - self.step_size * along.sign(), batch)
         return State(u, fitted.v, fitted.lower_optimizer, state.iteration + 1), {}
 
 
-ATTACKS: dict[str, type[FeatureCollision] | type[Influence]] = {
-    "feature-collision": FeatureCollision,
-    "influence": Influence,
-}
-"""By the name of the form of f that they minimise."""
+ATTACKS = ("feature-collision", "influence")
+"""The names of the forms of f that they minimise."""
+
+
+def attacker(
+    form: str, problem: Bilevel, features: Bilevel, encode: Encode, how: Mapping[str, Any]
+) -> FeatureCollision | Influence:
+    """The attack of a form in `ATTACKS` with its settings; raises TypeError for a setting that it does not have."""
+    return FeatureCollision(problem, **how) if form == "feature-collision" else Influence(problem, features, encode, **how)

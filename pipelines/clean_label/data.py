@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.clean_label.stored import CleanLabel, as_bytes
+from pipelines.datasets.poison import nearest
 from pipelines.denoising.cells import data_of
 from pipelines.records import cell_folder, read_json
 from pipelines.settings import Cell
@@ -18,9 +19,10 @@ CLEAN = "clean"
 
 
 class Target(NamedTuple):
-    """A target: its test row, and the image that becomes its poison, uint8 [C, H, W], with that image's label."""
+    """A target: its row, its features [d], and the image that becomes its poison, uint8 [C, H, W], with that image's label."""
 
     row: int
+    features: NDArray[np.float32]
     base: NDArray[np.uint8]
     label: int
 
@@ -43,8 +45,27 @@ def targets(prepared: CleanLabel, found: Mapping[str, list[int]], base: str) -> 
     for row, called, of_test in zip(found["rows"], found["classes"], found["bases"], strict=True):
         label = 1 - called
         image = prepared.test_images[of_test] if base == "test" else prepared.train_images[prepared.nearest_base[row, label]]
-        every.append(Target(row, as_bytes(image[None]).reshape(-1, *image.shape[-2:]), label))
+        every.append(Target(row, prepared.test_features[row], base_of(image), label))
     return every
+
+
+def of_selection(prepared: CleanLabel) -> list[Target]:
+    """All selection rows as targets, for choosing settings; their bases are training rows. No test row is looked at."""
+    every, features = [], prepared.selection_features
+    near = np.empty(len(features), dtype=np.int64)
+    for called in (0, 1):
+        own = np.flatnonzero(prepared.selection_labels == called)
+        other = np.flatnonzero(prepared.train_labels == 1 - called)
+        near[own] = other[nearest(features[own], prepared.train_features[other])]
+    for row, base in enumerate(near):
+        label = int(1 - prepared.selection_labels[row])
+        every.append(Target(row, features[row], base_of(prepared.train_images[base]), label))
+    return every
+
+
+def base_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A stored image as bytes [C, H, W]."""
+    return as_bytes(image[None]).reshape(-1, *image.shape[-2:])
 
 
 class Final(NamedTuple):
@@ -99,6 +120,8 @@ def problems(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("epsilons", "numbers alone: a constraint needs its bound"))
     if settings.get("base", "training") not in ("training", "test"):
         found.append(("base", "training or test"))
+    if settings.get("attacked", "test") not in ("test", "selection"):
+        found.append(("attacked", "test or selection"))
     for name in ("targets", "together"):
         value = settings.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pipelines.clean_label import key_of
 from pipelines.clean_label.rows import (
     FAMILY,
     IN_FIGURE_3,
@@ -19,7 +20,6 @@ from pipelines.clean_label.rows import (
     attacks,
     bounds,
     broken,
-    key_of,
     label,
     published_points,
     share,

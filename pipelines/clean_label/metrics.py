@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 from threadpoolctl import threadpool_limits
 
-from pipelines.clean_label import stored
+from pipelines.clean_label import key_of, stored
 from pipelines.clean_label.data import CLEAN, targets
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
@@ -159,18 +159,13 @@ def attacked(
     return {**whole, "poisons": images} if images else whole
 
 
-def key_of(epsilon: float | None) -> str:
-    """How a bound is named in the summary."""
-    return "unbounded" if epsilon is None else f"epsilon={epsilon:g}"
-
-
 def called_targets(cell: Cell, prepared: stored.CleanLabel, trials: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     """What each classifier, trained with a trial's poison, calls its target, [trials]."""
     x, y, decay = with_one(prepared.train_features), prepared.train_labels, cell.settings["weight_decay"]
     test = with_one(prepared.test_features)
     every = [trial["target"] for trial in trials]
     found = {name: one[every] for name, one in called_clean(cell, prepared).items()}
-    moved = [place for place, one in enumerate(trials) if one["curve"]["distortion"][-1] > 0]
+    moved = [place for place, one in enumerate(trials) if is_poisoned(one)]
     for first in range(0, len(moved), AT_ONCE):
         places = moved[first : first + AT_ONCE]
         some = [trials[place] for place in places]
@@ -179,9 +174,35 @@ def called_targets(cell: Cell, prepared: stored.CleanLabel, trials: Sequence[Map
         w = by_rmsprop(x, y, poisons, labels, weight_decay=decay, **cell.settings["retrain"])
         found["RMSProp"][places] = np.einsum("mcd,md->mc", w, test[rows]).argmax(1)
         for place, poison, label, row in zip(places, poisons, labels, rows, strict=True):
-            together = np.concatenate([x, poison[None]]), np.append(y, label)
-            found["judge"][place] = clean_by_judge(*together, test[row][None], weight_decay=decay)[0]
+            found["judge"][place] = poisoned_by_judge(x, y, poison, label, test[row], decay)
     return found
+
+
+def is_poisoned(trial: Mapping[str, Any]) -> bool:
+    """Whether the final image is another than its base."""
+    moved: bool = trial["curve"]["distortion"][-1] > 0
+    return moved
+
+
+def poisoned_by_judge(x: Pixels, y: Labels, poison: Pixels, label: int, target: Pixels, weight_decay: float) -> int:
+    """What the judge calls a target [d], trained on the rows x and a poison [d]."""
+    together = np.concatenate([x, poison[None]]), np.append(y, label)
+    return int(clean_by_judge(*together, target[None], weight_decay=weight_decay)[0])
+
+
+def broken_by_judge(cell: Cell, prepared: stored.CleanLabel, trials: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each trial whose target is a selection row broke it, of those that the judge gets right without a poison."""
+    x, y, decay = with_one(prepared.train_features), prepared.train_labels, cell.settings["weight_decay"]
+    rows, labels = with_one(prepared.selection_features), prepared.selection_labels
+    right = clean_by_judge(x, y, rows, weight_decay=decay) == labels
+    broken = []
+    for one in trials:
+        row = one["target"]
+        if right[row]:
+            poison = with_one(features_of(one)[None])[0]
+            called = poisoned_by_judge(x, y, poison, one["label"], rows[row], decay) if is_poisoned(one) else labels[row]
+            broken.append(bool(called != labels[row]))
+    return broken
 
 
 def features_of(trial: Mapping[str, Any]) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipelines import comparison, published
+from pipelines import comparison, published, settings
+from pipelines.clean_label import key_of
 from pipelines.comparison import Cut, Difference, Estimate
 from pipelines.published import LABELS, Value
 from pipelines.sources import Sources
@@ -28,6 +29,8 @@ WITHOUT_BOUND = {
     "feature-collision": "cleanlabel-shafahi-100",
 }
 """Method -> the published success of one poison without a bound."""
+TARGETS = 590
+"""Test images that the paper's victim gets right, each a target."""
 SCALE = 2.0
 """The paper's pixels lie in [-1, 1]: its bounds are twice ours."""
 
@@ -51,6 +54,11 @@ class Share(NamedTuple):
         return Estimate(self.percent, spread, self.n)
 
 
+def percent(one: Share) -> str:
+    """A share as it is read."""
+    return "-" if one.percent is None else f"{one.k} of {one.n}: {one.percent:.1f} [{one.low:.1f}, {one.high:.1f}]"
+
+
 def label(method: str) -> str:
     """A method's name as it is read."""
     return NAMES.get(method) or LABELS[method]
@@ -71,11 +79,6 @@ def summary(inputs: Sources, data: str, method: str) -> Mapping[str, Any]:
     """What was measured of a cell."""
     found: Mapping[str, Any] = inputs.cell(FAMILY, data, method)["summary"]
     return found
-
-
-def key_of(epsilon: float | None) -> str:
-    """How a bound is named in the summary."""
-    return "unbounded" if epsilon is None else f"epsilon={epsilon:g}"
 
 
 def bounds(inputs: Sources, data: str, method: str) -> list[float | None]:
@@ -147,10 +150,16 @@ def source_of(inputs: Sources, data: str) -> str:
     return str(inputs.params[FAMILY]["prepared"][data]["source"])
 
 
-def cuts(inputs: Sources, data: str) -> list[Cut]:
+def cuts(inputs: Sources, data: str, method: str) -> list[Cut]:
     """How a number falls short of the paper's; empty where it does not."""
-    source = source_of(inputs, data)
-    return [] if source == "dogfish" else [Cut(f"the data are {source}, which the paper does not use")]
+    source, mine = source_of(inputs, data), settings_of(inputs, data, method)
+    paper = settings.profile_params(FAMILY, "paper")["cells"]["dogfish"].get(method, {})
+    found = [] if source == "dogfish" else [Cut(f"the data are {source}, which the paper does not use")]
+    if mine.get("targets"):
+        found.append(Cut("targets", mine["targets"], TARGETS))
+    if mine["iterations"] < paper.get("iterations", 0):
+        found.append(Cut("iterations", mine["iterations"], paper["iterations"]))
+    return found
 
 
 def verdict(inputs: Sources, data: str, method: str, epsilon: float | None) -> str:
@@ -159,4 +168,4 @@ def verdict(inputs: Sources, data: str, method: str, epsilon: float | None) -> s
     if value is None:
         return comparison.NOT_PUBLISHED
     mine = share(inputs, data, method, epsilon).estimate
-    return comparison.verdict(mine, comparison.theirs(value), cuts(inputs, data))
+    return comparison.verdict(mine, comparison.theirs(value), cuts(inputs, data, method))

@@ -18,7 +18,7 @@ from core import solvers, trials
 from core.constraints import WithSlack, with_start
 from core.products import counting
 from pipelines.clean_label import data, networks
-from pipelines.clean_label.baselines import ATTACKS
+from pipelines.clean_label.baselines import ATTACKS, attacker
 from pipelines.clean_label.data import CLEAN, Target
 from pipelines.clean_label.problem import (
     COLLISION,
@@ -28,6 +28,7 @@ from pipelines.clean_label.problem import (
     attack,
     attack_seen,
     beyond,
+    costs,
     distance,
     moved,
     seen,
@@ -59,7 +60,7 @@ class Run:
         solver, preset, settings: the attack; of "feature-collision" and "influence" the settings are those of `baselines`.
         epsilons: bounds on |u - base|, with pixels in [0, 1]; null for none.
         targets: how many of the listed targets are attacked, the first; all (at least one) where it is not there.
-        base: "training" or "test", where the bases come from.
+        base: "training" or "test", where the bases come from. attacked: "test", or "selection" where settings are chosen.
         weight_decay: of g. iterations, evaluations: upper iterations, and how often they are looked at.
         pretrain: {epochs, step_size}: Adam on clean rows, before the attack. retrain: of evaluation
             (`pipelines.clean_label.metrics`).
@@ -82,12 +83,13 @@ class Run:
         self.labels: list[dict[str, Any]] = [{"seed": 0}]
         self.listed: Mapping[str, list[int]] = {}
         if self.form != CLEAN:
-            self.listed = data.listed(cell)
-            self.targets = data.targets(self.prepared, self.listed, self.settings.get("base", "training"))
+            self.targets = self._targets()
             wanted = self.settings.get("targets", max(1, len(self.targets)))
             if wanted > len(self.targets):
-                right = len(self.targets)
-                raise UserError(f"{self._place}.targets is {wanted}; the clean victim gets {right} test images right")
+                rows = f"the clean victim gets {len(self.targets)} test images right"
+                if self._chosen_on:
+                    rows = f"there are {len(self.targets)} selection rows"
+                raise UserError(f"{self._place}.targets is {wanted}; {rows}")
             self.targets = self.targets[:wanted]
             self.bounds = list(self.settings["epsilons"])
             self.places = [(target, bound) for bound in self.bounds for target in self.targets]
@@ -106,6 +108,17 @@ class Run:
     @property
     def _place(self) -> str:
         return f"{params_path(self.cell.family)}: {'.'.join((self.cell.profile, 'cells', *self.cell.parts))}"
+
+    @property
+    def _chosen_on(self) -> bool:
+        """Whether selection rows are attacked, which settings are chosen on."""
+        return self.settings.get("attacked") == "selection"
+
+    def _targets(self) -> list[Target]:
+        if self._chosen_on:
+            return data.of_selection(self.prepared)
+        self.listed = data.listed(self.cell)
+        return data.targets(self.prepared, self.listed, self.settings.get("base", "training"))
 
     def _check(self) -> None:
         place = self._place
@@ -136,7 +149,7 @@ class Run:
         whole = attack(self.encode, form, self.train, decay)
         if form in ATTACKS:
             try:
-                return ATTACKS[form](whole, **how)
+                return attacker(form, whole, costs(form, self.train, decay), self.encode, how)
             except TypeError as error:
                 raise UserError(f"{self._place}.settings: {error}") from error
         once = solver_of(self.cell, attack_seen(form, self.train, decay), preset=self.settings["preset"], **how)
@@ -245,7 +258,7 @@ class Run:
         """The data of a trial."""
         target, bound = self.places[index]
         return Batch(
-            target=one_more(torch.from_numpy(self.prepared.test_features[target.row])).to(self.device),
+            target=one_more(torch.from_numpy(target.features)).to(self.device),
             label=F.one_hot(torch.tensor(target.label), 2).float().to(self.device),
             base=torch.from_numpy(unit_bytes(target.base)).to(self.device),
             radius=torch.tensor(math.inf if bound is None else float(bound), device=self.device),

@@ -13,13 +13,13 @@ from pipelines.clean_label.rows import (
     IN_FIGURE_3,
     SCALE,
     SUMMARY,
-    Share,
     attacks,
     bounds,
     broken,
     label,
     mean_of,
     paired,
+    percent,
     published_of,
     published_points,
     share,
@@ -44,11 +44,6 @@ DISTANCES = (
 )
 MEANS = ("violation", "projection", "distortion")
 PAIRED = "points, with their 95% interval, target by target"
-
-
-def percent(one: Share) -> str:
-    """A share as it is read."""
-    return "-" if one.percent is None else f"{one.k} of {one.n}: {one.percent:.1f} [{one.low:.1f}, {one.high:.1f}]"
 
 
 def success(inputs: Sources) -> Table:

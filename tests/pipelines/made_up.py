@@ -13,6 +13,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pipelines import facts, published, settings
+from pipelines.clean_label import key_of
 from pipelines.comparison import FULL_BUDGET
 from pipelines.datasets.prepared import Prepared
 from pipelines.denoising import metrics
@@ -366,15 +367,21 @@ def clean_label(profile: str) -> dict[str, Any]:
             parts = {"parts": [data, method], "record": "0" * 64}
             if method == "clean":
                 ends = {"RMSProp": 98.0, "judge": 99.0, "tests": 150, "targets": 147, **calls}
-                cells[f"{data}-{method}"] = {**parts, "summary": ends, "curves": {"iteration": [0]}}
+                one = {"seed": 0, "status": "finished", "RMSProp": 98.0, "judge": 99.0}
+                cells[f"{data}-{method}"] = {**parts, "summary": ends, "curves": {"iteration": [0]}, "trials": [one]}
                 continue
             bounds = params["cells"][data][method]["epsilons"]
             summary: dict[str, Any] = {}
             curves: dict[str, Any] = {"iteration": [0, 40, 80]}
             broken: dict[int, list[Any]] = {}
+            trials: list[dict[str, Any]] = []
             for step, bound in enumerate(bounds):
-                key = "unbounded" if bound is None else f"epsilon={bound:g}"
+                key = key_of(bound)
                 done = [one < min(10, step + place) for one in range(10)]
+                trials += [
+                    {"target": one, "label": 0, "epsilon": bound, "status": "finished", "judge": int(done[one])}
+                    for one in range(10)
+                ]
                 for one in np.flatnonzero(done):
                     broken.setdefault(int(one), [bound, 0.9 * (bound or 5.0)])
                 summary[key] = {"judge": share(done), "RMSProp": share(done), "diverged": 0}
@@ -385,7 +392,8 @@ def clean_label(profile: str) -> dict[str, Any]:
                 curves[key] = dict.fromkeys(("violation", "feature distance", "margin", "upper cost"), curve)
             summary["smallest"] = {name: [*broken.values()] for name in ("judge", "RMSProp")}
             shown = {**images, "labels": [0, 1], "epsilons": [bounds[0], bounds[-1]], "broken": [1, 0]}
-            cells[f"{data}-{method}"] = {**parts, "summary": {**summary, **calls}, "curves": curves, "poisons": shown}
+            cells[f"{data}-{method}"] = {**parts, "summary": {**summary, **calls}, "curves": curves, "trials": trials,
+                                        "poisons": shown}  # fmt: skip
     return cells
 
 

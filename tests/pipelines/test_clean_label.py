@@ -16,7 +16,7 @@ from small_project import ROOT, done
 
 from core.constraints import WithSlack
 from pipelines import corrupt, families, proportions, records, train
-from pipelines.clean_label import data, metrics, networks, stored
+from pipelines.clean_label import data, key_of, metrics, networks, stored
 from pipelines.clean_label.run import Run, image_of
 from pipelines.datasets.prepared import folder_of, read_index
 from pipelines.errors import UserError
@@ -194,7 +194,7 @@ def test_the_saved_images_alone_give_the_recorded_calls(root: Path, method: str)
     summary = found["summary"]
     for epsilon in cell.settings["epsilons"]:
         some = [one["judge"] for one in found["trials"] if one["epsilon"] == epsilon]
-        share = summary[metrics.key_of(epsilon)]["judge"]
+        share = summary[key_of(epsilon)]["judge"]
         assert (share["k"], share["n"]) == (sum(some), 4)
 
 

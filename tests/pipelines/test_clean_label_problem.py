@@ -24,6 +24,7 @@ from pipelines.clean_label.problem import (
     attack,
     attack_seen,
     beyond,
+    costs,
     into_ball,
     seen_once,
     with_one,
@@ -181,7 +182,8 @@ def test_a_step_of_the_influence_attack_by_hand() -> None:
     """Signs of -grad_f' H^-1 H_wu at the fitted classifier, with the inverse as a dense matrix."""
     u, w, batch, train, encode = draw(radius=math.inf)
     problem = attack(encode, "influence", train, DECAY)
-    attacker = Influence(problem, 0.01, lower_steps=400, lower_step_size=0.02, solver_steps=40)
+    inner = costs("influence", train, DECAY)
+    attacker = Influence(problem, inner, encode, 0.01, lower_steps=400, lower_step_size=0.02, solver_steps=40)
     state, _ = attacker.step(attacker.init(u, w), batch)
     assert float(lower_gradient(problem, u, state.v, batch).abs().max()) < 5e-3
     point = linearize(problem, u, state.v, batch)
