@@ -1,8 +1,8 @@
 """How long cells take: as measured, or reckoned from the cells of the same kind that were.
 
 The work of a cell is counted in a unit of its family (rows that lower steps read, images or pixels that upper steps encode,
-lower steps); a measured cell of the same kind says what a unit takes of one core. Where none of the kind was measured, the rate
-is one of RATES, known by hand or from the operations of a network.
+lower steps); a measured cell of the same kind says what a unit takes of one core. Where none of the kind was measured, the
+rate is one of RATES, known by hand or from the operations of a network.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def _cell(block: Mapping[str, Any], parts: tuple[str, ...]) -> Mapping[str, Any]
 
 
 def kind_of(family: str, cell: Mapping[str, Any]) -> str:
-    """What a rate belongs to: the network, of a clean-label attack its form; of poisoning, and of the synthetic examples, there
-    is one kind."""
+    """What a rate belongs to: the network, of a clean-label attack its form; of poisoning, and of the synthetic examples,
+    there is one kind."""
     if family == "clean_label":
         return str(cell["form"])
     return {"poisoning": "softmax", "synthetic": "examples"}.get(family) or str(cell["network"])

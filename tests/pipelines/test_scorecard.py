@@ -199,8 +199,8 @@ def test_targets_of_a_clean_label_attack_are_cases(every: dict[str, Sources]) ->
     assert Broken("some", "penalty", 0.25).ours(inputs) is None and Broken("some", "influence", 1.0).ours(inputs) is None
     koh = QuotedShare("cleanlabel-koh-57")
     assert koh.ours(inputs).estimate.mean == koh.theirs().estimate.mean == 0.57  # type: ignore[union-attr]
-    # within the bound of a target at the published scale
-    assert Broken("dogfish", "penalty", published_bound(3), "fig3-eps3-penalty").theirs().estimate.mean == pytest.approx(0.283, abs=2e-3)  # type: ignore[union-attr]
+    theirs = Broken("dogfish", "penalty", published_bound(3), "fig3-eps3-penalty").theirs()
+    assert theirs is not None and theirs.estimate.mean == pytest.approx(0.283, abs=2e-3)
 
 
 def test_the_clean_label_claims_are_read_from_the_digits(every: dict[str, Sources]) -> None:
