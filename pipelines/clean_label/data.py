@@ -19,7 +19,7 @@ CLEAN = "clean"
 
 
 class Target(NamedTuple):
-    """A target: its row, its features [d], and the image that becomes its poison, uint8 [C, H, W], with the label of that."""
+    """A target: its row, its features [d], and the image that becomes its poison, uint8 [C, H, W], with the label of it."""
 
     row: int
     features: NDArray[np.float32]
