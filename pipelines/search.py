@@ -3,8 +3,8 @@
 A search (`search` in the family's params.yaml) tries the same points for every method, on data of tuning seeds that no
 reported trial uses, and takes the one with the best score on the selection split at the last iterate: of denoising the
 accuracy (`score`), of poisoning the harm (`pipelines.poisoning.choosing`), of the clean-label attack, which has no seeds,
-its success on selection rows as targets (`pipelines.clean_label.choosing`). Ties go to the earlier point. No test label is read.
-The validation split is the upper cost, so nothing is chosen on it.
+its success on selection rows as targets (`pipelines.clean_label.choosing`). Ties go to the earlier point.
+No test label is read. The validation split is the upper cost, so nothing is chosen on it.
 
     table   a grid of step sizes for the paper's table, where a profile's budget is cut and the published ones no longer fit
     tuned   equal tuning: so many draws from one space, by Optuna
