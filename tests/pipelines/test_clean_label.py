@@ -152,7 +152,7 @@ def test_a_poison_depends_on_its_target_alone(root: Path) -> None:
     kept = CLEAN.read_bytes()
     try:
         records.write_json(CLEAN, {**listed, "targets": fewer})
-        alone = record_of(a_cell(epsilons=[0.75], together=1))["trials"]
+        alone = record_of(a_cell(epsilons=[0.75], targets=2, together=1))["trials"]
     finally:
         CLEAN.write_bytes(kept)
     for one, other in zip(whole[2:4], alone, strict=True):
