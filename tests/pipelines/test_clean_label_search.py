@@ -49,7 +49,7 @@ def test_selection_rows_start_at_the_nearest_training_row_of_the_other_class() -
         assert one.label == 1 - prepared.selection_labels[one.row]
         other = np.flatnonzero(prepared.train_labels == one.label)
         apart = np.linalg.norm(prepared.train_features[other] - prepared.selection_features[one.row], axis=1)
-        np.testing.assert_array_equal(one.base[0], stored.as_bytes(prepared.train_images[other[apart.argmin()]][None])[0])
+        np.testing.assert_array_equal(one.base, stored.as_bytes(prepared.train_images[other[apart.argmin()]][None])[0])
         np.testing.assert_array_equal(one.features, prepared.selection_features[one.row])
 
 
