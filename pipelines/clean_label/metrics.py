@@ -1,8 +1,8 @@
 """What is measured of a clean-label cell: what fresh last layers on clean rows and the recorded poison call the target.
 
-Nothing here is shared with the attack. One classifier is trained as the paper's is, by RMSProp (`torch.optim`), the other is
-a judge that knows of no step size, scikit-learn's solver of the same convex problem. A poison is judged by the features that
-the record holds of its final image. An image that is its base, byte for byte, is no poison: nothing is added to the rows.
+Nothing here is shared with the attack. One classifier is trained as the paper's is, by RMSProp, the other is a judge that
+knows of no step size, scikit-learn's solver of the same convex problem. A poison is judged by the features that the record
+holds of its final image. An image that is its base, byte for byte, is no poison: nothing is added to the rows.
 
 Of the clean victim this writes the list of targets, the test images that both classifiers get right, with the base of each
 among the test images: both need the test labels.
@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from threadpoolctl import threadpool_limits
 
@@ -25,14 +25,15 @@ from pipelines.clean_label.data import CLEAN, targets
 from pipelines.datasets.prepared import folder_of
 from pipelines.datasets.sealed import opened
 from pipelines.denoising.cells import data_of
-from pipelines.poisoning.metrics import by_judge
 from pipelines.proportions import share
 from pipelines.records import pack, significant, unpack
 from pipelines.settings import Cell
 from pipelines.statistics import curve_over_trials, over_trials
 
 CLASSIFIERS = ("RMSProp", "judge")
-AT_ONCE = 32
+AT_ONCE = 128
+DECAY = np.float32(0.99)
+"""Of the mean of squared gradients."""
 SHOWN = 6
 """Targets that are kept as images, with their bases and poisons."""
 MEASURES = ("distortion", "projection", "rounding", "violation")
@@ -46,21 +47,21 @@ def by_rmsprop(
 ) -> NDArray[np.float32]:
     """Last layers [m, 2, d] of m victims, each trained on the rows x [n, d] and a poison of its own, [m, d].
 
-    They are trained side by side, which changes none: RMSProp moves every entry by itself.
+    They are trained side by side, which changes none: RMSProp (Tieleman & Hinton, 2012) moves every entry by itself. It is
+    written out, as `torch.optim` has it, since loading that takes longer than the training.
     """
-    rows, right = torch.from_numpy(x), F.one_hot(torch.from_numpy(y.astype(np.int64)), 2).float()
-    added, theirs = torch.from_numpy(poisons), torch.from_numpy(labels.astype(np.int64))
-    w = torch.zeros(len(poisons), 2, x.shape[1], requires_grad=True)
-    rule = torch.optim.RMSprop([w], lr=step_size)
+    m, classes = len(poisons), np.eye(2, dtype=np.float32)
+    right, theirs = classes[y][:, None], classes[labels]
+    w = np.zeros((m, 2, x.shape[1]), np.float32)
+    squares = np.zeros_like(w)
     for _ in range(epochs):
-        rule.zero_grad()
-        scores = (rows @ w.flatten(0, 1).T).unflatten(1, (len(poisons), 2))
-        clean = (torch.logsumexp(scores, 2) - (scores * right[:, None]).sum(2)).sum(0)
-        poison = F.cross_entropy(torch.einsum("mcd,md->mc", w, added), theirs, reduction="none")
-        loss = (clean + poison) / (len(x) + 1) + weight_decay * w.square().sum((1, 2))
-        loss.sum().backward()  # type: ignore[no-untyped-call]
-        rule.step()
-    return np.asarray(w.detach().numpy())
+        clean = softmax((x @ w.reshape(2 * m, -1).T).reshape(len(x), m, 2), axis=2) - right
+        poison = softmax((w @ poisons[:, :, None])[:, :, 0], axis=1) - theirs
+        gradient = (clean.reshape(len(x), 2 * m).T @ x).reshape(w.shape) + poison[:, :, None] * poisons[:, None]
+        gradient = gradient / np.float32(len(x) + 1) + np.float32(2 * weight_decay) * w
+        squares = DECAY * squares + (1 - DECAY) * gradient**2
+        w -= np.float32(step_size) * gradient / (np.sqrt(squares) + np.float32(1e-8))
+    return w
 
 
 def clean_by_rmsprop(x: Pixels, y: Labels, test: Pixels, *, weight_decay: float, epochs: int, step_size: float) -> Labels:
@@ -72,8 +73,10 @@ def clean_by_rmsprop(x: Pixels, y: Labels, test: Pixels, *, weight_decay: float,
 
 def clean_by_judge(x: Pixels, y: Labels, test: Pixels, *, weight_decay: float) -> Labels:
     """The same at the minimum, by scikit-learn."""
-    # of two classes it has one vector, the difference of both rows of W: |W|^2 is half its square
-    return by_judge(x, y, test, weight_decay=weight_decay / 2)
+    # its cost is |w|^2 / 2 + C sum(loss), of one vector w, the difference of both rows of W: |W|^2 is half its square
+    judge = LogisticRegression(C=1 / (weight_decay * len(y)), fit_intercept=False, tol=1e-6, max_iter=5000)
+    found: Labels = judge.fit(x.astype(np.float64), y).predict(test.astype(np.float64)).astype(np.uint8)
+    return found
 
 
 def with_one(features: NDArray[np.float32]) -> Pixels:
@@ -87,12 +90,8 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
     folder = folder_of(cell.profile, data_of(cell), cell.family)
     prepared = stored.load(folder)
     sealed = opened(folder, ("test_labels", "test_base"))
-    threads = torch.get_num_threads()
     with threadpool_limits(cell.common["threads"]):
-        torch.set_num_threads(cell.common["threads"])
-        found = (clean if cell.settings["form"] == CLEAN else attacked)(cell, record, prepared, sealed)
-        torch.set_num_threads(threads)
-    return found
+        return (clean if cell.settings["form"] == CLEAN else attacked)(cell, record, prepared, sealed)
 
 
 def clean(
