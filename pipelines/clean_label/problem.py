@@ -11,7 +11,9 @@ called y_base; r is a network that stays as it is, and W [2, d + 1] the victim's
 l are those of `pipelines.poisoning.problem` on features.
 
 r(u) is made once in an upper iteration (`core.representation`): f and g are costs of `Seen`, which holds u beside it. The
-bound becomes |u - x_base|^2 - epsilon^2 + s^2 = 0 with a slack s.
+bound becomes |u - x_base|^2 - epsilon^2 + d s^2 = 0 with a slack s for d pixels: it is as large as what a pixel may still
+move, so that steps which suit the pixels suit it too. (Without d it would move by as much as one pixel does, and hold the image
+at its base for as long as it is on its way.)
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import torch
 from torch import Tensor
 
 from core import Bilevel
-from core.constraints import WithSlack, with_slack
+from core.constraints import Inequality, WithSlack, with_slack, with_start
 from core.optimizers import Optimizer
 from core.representation import ByFeatures
 from core.trees import Tree
@@ -115,6 +117,25 @@ def beyond(image: Tensor, batch: Batch) -> Tensor:
     return moved(image, batch) - batch.radius.square()
 
 
+def pixels(batch: Batch) -> float:
+    """The square root of d."""
+    return float(batch.base.numel()) ** 0.5
+
+
+def bounded(problem: Bilevel, inequality: Inequality) -> Bilevel:
+    """The problem in (u, s) with the bound as an equality."""
+    whole = with_slack(problem, inequality)
+    assert whole.equality is not None
+    h = whole.equality
+    return replace(whole, equality=lambda x, w, batch: h(x._replace(s=pixels(batch) * x.s), w, batch))
+
+
+def at_base(batch: Batch, smallest: float) -> WithSlack:
+    """(u, s) at x_base, with h = 0; d s^2 is at least `smallest`, for a slack of zero never moves."""
+    begin = with_start(lambda u, w, b: beyond(u, b), batch.base, (), batch, smallest)
+    return begin._replace(s=begin.s / pixels(batch))
+
+
 def attack(encode: Encode, form: str, train: Rows, weight_decay: float) -> Bilevel:
     """The problem in u, of the constrained form in (u, s); its batch is a `Batch`."""
     one = costs(form, train, weight_decay)
@@ -123,14 +144,14 @@ def attack(encode: Encode, form: str, train: Rows, weight_decay: float) -> Bilev
         lambda u, w, batch: one.lower(seen(encode, u), w, batch),
         project_upper=into_box,
     )
-    return with_slack(problem, lambda u, w, batch: beyond(u, batch)) if form == "constrained" else problem
+    return bounded(problem, lambda u, w, batch: beyond(u, batch)) if form == "constrained" else problem
 
 
 def attack_seen(form: str, train: Rows, weight_decay: float) -> Bilevel:
     """The same in `Features`, whose upper part is a `Seen`, or a `WithSlack` of one."""
     problem = costs(form, train, weight_decay)
     if form == "constrained":
-        problem = with_slack(problem, lambda one, w, batch: beyond(one.image, batch))
+        problem = bounded(problem, lambda one, w, batch: beyond(one.image, batch))
     h = problem.equality
     return Bilevel(
         lambda x, w, batch: problem.upper(x.upper, w, batch),

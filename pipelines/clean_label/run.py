@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from core import solvers, trials
-from core.constraints import WithSlack, with_start
+from core.constraints import WithSlack
 from core.products import counting
 from pipelines.clean_label import data, networks
 from pipelines.clean_label.baselines import ATTACKS, attacker
@@ -25,9 +25,9 @@ from pipelines.clean_label.problem import (
     FORMS,
     Batch,
     apart,
+    at_base,
     attack,
     attack_seen,
-    beyond,
     costs,
     distance,
     moved,
@@ -48,7 +48,7 @@ from pipelines.settings import Cell, hint, params_path
 from pipelines.solving import solver_of
 
 SMALLEST_SLACK = 1e-4
-"""Of s^2 at the start."""
+"""Of d s^2 at the start."""
 
 
 class Run:
@@ -180,8 +180,8 @@ class Run:
         starts = []
         for index in group:
             batch = self.batch(index)
-            u = with_start(lambda u, v, b: beyond(u, b), batch.base, (), batch, SMALLEST_SLACK)
-            starts.append(self.solver.init(u if self.form == "constrained" else batch.base, self.fitted))
+            u = at_base(batch, SMALLEST_SLACK) if self.form == "constrained" else batch.base
+            starts.append(self.solver.init(u, self.fitted))
         return trials.stack(starts)
 
     def advance(self, state: Any, group: list[int], first: int, last: int) -> Any:

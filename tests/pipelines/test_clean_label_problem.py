@@ -21,6 +21,7 @@ from pipelines.clean_label.problem import (
     FORMS,
     PIXEL_WEIGHT,
     Batch,
+    at_base,
     attack,
     attack_seen,
     beyond,
@@ -116,9 +117,12 @@ def test_the_bound_as_a_constraint() -> None:
     problem = attack(encode, "constrained", train, DECAY)
     assert problem.equality is not None
     apart = float(((u - batch.base) ** 2).sum())
-    assert float(problem.equality(WithSlack(u, torch.tensor(0.3)), w, batch)) == pytest.approx(apart - 0.25 + 0.09)
-    begin = with_start(lambda x, v, b: beyond(x, b), batch.base, (), batch, 1e-4)
-    assert float(begin.s) == pytest.approx(0.5) and float(problem.equality(begin, w, batch)) == pytest.approx(0, abs=1e-12)
+    found = float(problem.equality(WithSlack(u, torch.tensor(0.3)), w, batch))
+    assert found == pytest.approx(apart - 0.25 + SIDE * SIDE * 0.09)
+    begin = at_base(batch, 1e-4)
+    assert float(begin.s) == pytest.approx(0.5 / SIDE) and float(problem.equality(begin, w, batch)) == pytest.approx(0, abs=1e-12)
+    nowhere = at_base(batch._replace(radius=torch.tensor(0.0, dtype=torch.float64)), 1e-4)
+    assert float(nowhere.s) == pytest.approx(1e-2 / SIDE)
 
 
 @pytest.mark.parametrize("form", ["constrained", "unconstrained"])
