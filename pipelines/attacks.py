@@ -14,16 +14,29 @@ from pipelines import settings
 from pipelines.denoising.cells import experiments, table
 from pipelines.settings import PROFILES, Cell
 
-FAMILIES = ("poisoning",)
+FAMILIES = ("poisoning", "clean_label")
+CLEAN = "clean"
+"""The method that attacks nothing. What evaluation makes of it lists the targets, for which attacks on one image wait."""
 
 
 def stage_of(cell: Cell) -> str:
     """The name of the stage that trains a cell, as DVC has it."""
     first, second = cell.parts
     block = settings.profile_params(cell.family, cell.profile)
+    kind = kind_of(cell.family, second)
     if first in experiments(block):
-        return f"train_{cell.profile}_{first}_{_group(cell.settings)}@{second}"
-    return f"train_{cell.profile}_{second}@{first}"
+        return f"{kind}_{cell.profile}_{first}_{_group(cell.settings)}@{second}"
+    return f"{kind}_{cell.profile}_{second}@{first}"
+
+
+def kind_of(family: str, method: str) -> str:
+    """The kind of stage that trains a cell: one of its own for those that wait for the list of targets."""
+    return "retrain" if family == "clean_label" and method != CLEAN else "train"
+
+
+def awaited(family: str, profile: str, data: str) -> list[str]:
+    """The file that lists the targets, of a family that needs one."""
+    return [f"results/{profile}/{family}/{data}-{CLEAN}/metrics.json"] if family == "clean_label" else []
 
 
 def _group(cell: Mapping[str, Any]) -> str:
@@ -47,16 +60,18 @@ def stages(family: str) -> dict[str, Any]:
             made[stage] = shared.trainer(family, profile, parts, matrix, modules, data, f"{profile}.cells.{key}")
 
         over = {"data": f"${{{profile}.data}}"}
+        opens = opened(family, profile, "${item.data}")
         for method in block["methods"]:
             some = [cells[data][method] for data in block["data"]]
-            folder = f"data/prepared/{profile}/{family}/${{item.data}}"
-            trained(f"train_{profile}_{method}", ["${item.data}", method], over, some, [f"{folder}/train.npz"],
-                    f"${{item.data}}.{method}")  # fmt: skip
-        every = {**over, "method": f"${{{profile}.methods}}"}
+            wait = awaited(family, profile, "${item.data}") if method != CLEAN else []
+            trained(f"{kind_of(family, method)}_{profile}_{method}", ["${item.data}", method], over, some,
+                    [*opens[:1], *wait], f"${{item.data}}.{method}")  # fmt: skip
+        methods = [method for method in block["methods"] if method != CLEAN]
+        every = {**over, "method": f"${{{profile}.methods}}" if methods == block["methods"] else methods}
         if table(block):
-            made[f"evaluate_{profile}"] = shared.evaluator(
-                family, profile, ["${item.data}", "${item.method}"], every, opened(family, profile, "${item.data}")
-            )
+            made[f"evaluate_{profile}"] = shared.evaluator(family, profile, ["${item.data}", "${item.method}"], every, opens)
+        if CLEAN in block["methods"]:
+            made[f"targets_{profile}"] = shared.evaluator(family, profile, ["${item.data}", CLEAN], over, opens)
         for name, variants in experiments(block).items():
             groups: dict[str, list[str]] = {}
             for variant in variants:
@@ -64,16 +79,17 @@ def stages(family: str) -> dict[str, Any]:
             for group, members in groups.items():
                 some, data = [cells[name][one] for one in members], cells[name][members[0]]["data"]
                 parts, matrix = [name, "${item.variant}"], {"variant": members}
-                trained(f"train_{profile}_{name}_{group}", parts, matrix, some, opened(family, profile, data)[:1],
+                read = [*opened(family, profile, data)[:1], *awaited(family, profile, data)]
+                trained(f"{kind_of(family, members[0])}_{profile}_{name}_{group}", parts, matrix, some, read,
                         f"{name}.${{item.variant}}")  # fmt: skip
                 made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
                     family, profile, parts, matrix, opened(family, profile, data)
                 )
         timed = shared.timed_cells(block)
         modules = [module for _, one in timed for module in modules_of(one)]
-        read = [file for data, _ in timed for file in opened(family, profile, data)[:1]]
+        timed_data = [file for data, _ in timed for file in opened(family, profile, data)[:1]]
         desc = "seconds of an upper iteration, and lower steps a second"
-        made.update(shared.timer(family, profile, desc, modules, read))
+        made.update(shared.timer(family, profile, desc, modules, timed_data))
         made.update(shared.gatherers(family, profile))
     return made
 

@@ -117,7 +117,8 @@ def _done(family: str, found: Mapping[str, Any]) -> str:
     if family == "poisoning":
         return f"{settings['attack']}, {settings['points']} poison points"
     if family == "clean_label":
-        return f"classes {settings['pair'][0]} and {settings['pair'][1]}, base nearest in {settings['features']}"
+        space = settings["features"] + ("" if settings["features"] == "pixels" else " features")
+        return f"classes {settings['pair'][0]} and {settings['pair'][1]}, base nearest in {space}"
     counts = dict(_look_alikes(found))
     kept = f", {counts['after']:,} of {counts['before']:,} classes: look-alikes are left out" if counts else ""
     return f"{settings['way']}-way {settings['shot']}-shot, {settings['test_tasks']} tasks of meta-test{kept}"

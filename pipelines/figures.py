@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from pipelines import accuracies, comparison, datasheet, distances, published, tables
+from pipelines.clean_label import figures as clean_label
 from pipelines.denoising import figures as experiments
 from pipelines.drawing import (
     canvas,
@@ -269,6 +270,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield from experiments.drawings(inputs)
     yield from few_shot.drawings(inputs)
     yield from poisoned.drawings(inputs)
+    yield from clean_label.drawings(inputs)
     yield "table-1", partial(theory.complexity, inputs)
     yield "penalty-theory", partial(theory.penalty, inputs)
     yield "other-claims", partial(theory.others, inputs)

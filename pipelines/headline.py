@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines import accuracies, comparison, distances, published
+from pipelines.clean_label import rows as clean_label
 from pipelines.comparison import Estimate
 from pipelines.layout import Table, counted, duration, listed, number, plus_minus, printed
 from pipelines.published import LABELS
@@ -134,11 +135,33 @@ def denoising_rows(inputs: Sources) -> list[Row]:
     return rows
 
 
+def clean_label_rows(inputs: Sources) -> list[Row]:
+    """The clean-label attack: a line for each data set and attack, at its largest bound, or without one."""
+    rows = []
+    for data in inputs.params[clean_label.FAMILY]["data"]:
+        for method in clean_label.attacks(inputs):
+            finite = [one for one in clean_label.bounds(inputs, data, method) if one is not None]
+            bound = max(finite, default=None)
+            value = clean_label.published_of(inputs, data, method, bound)
+            within = "without a bound" if bound is None else f"at distance {bound:g}"
+            rows.append(
+                {
+                    "result": f"Clean-label, {data}, {clean_label.label(method)}: targets broken {within}",
+                    "paper": f"dog against fish: {printed(value)}" if value else "-",
+                    "ours": clean_label.percent(clean_label.share(inputs, data, method, bound)),
+                    "verdict": clean_label.verdict(inputs, data, method, bound),
+                    "command": _command(inputs, clean_label.FAMILY, data, method),
+                    "time": duration(inputs.seconds(clean_label.FAMILY, data, method)),
+                }
+            )
+    return rows
+
+
 def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Table:
     """All lines. `times`: (example, T, method) -> seconds, as the paper took them."""
     figures = figure_rows(inputs)
     shown = pd.DataFrame(
-        [*figures, *ablation_rows(inputs), *timing_rows(inputs, times), *denoising_rows(inputs)]
+        [*figures, *ablation_rows(inputs), *timing_rows(inputs, times), *denoising_rows(inputs), *clean_label_rows(inputs)]
     )
     steps = " / ".join(str(t) for t in inputs.common["synthetic"]["lower_steps"])
     panels = [
@@ -157,6 +180,10 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
         cuts = [cut for method in methods for cut in accuracies.cuts_of(inputs, data, method)]
         if cuts:
             notes.append(f"Not comparable: {data}, {listed(comparison.said(cuts))}.")
+    for data in inputs.params[clean_label.FAMILY]["data"]:
+        cuts = [cut for method in clean_label.attacks(inputs) for cut in clean_label.cuts(inputs, data, method)]
+        if cuts:
+            notes.append(f"Clean-label: {data}, {listed(comparison.said(cuts))}.")
     drawn = inputs.drawn_from(*(name for name in inputs.hashes if "published" not in name))
     return Table("results", "Results", shown, shown, notes, drawn)
 

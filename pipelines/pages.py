@@ -36,6 +36,7 @@ TITLES = {
     "denoising": "Data denoising",
     "few_shot": "Few-shot learning",
     "poisoning": "Data poisoning",
+    "clean_label": "Clean-label attack",
     "theory": "Theory, measured",
     "data": "The data",
 }

@@ -1,8 +1,8 @@
 """How long cells take: as measured, or reckoned from the cells of the same kind that were.
 
-The work of a cell is counted in a unit of its family (rows that lower steps read, images that upper steps encode, lower
-steps); a measured cell of the same kind says what a unit takes of one core. Where none of the kind was measured, the rate
-is one of RATES, known by hand or from the operations of a network.
+The work of a cell is counted in a unit of its family (rows that lower steps read, images or pixels that upper steps encode,
+lower steps); a measured cell of the same kind says what a unit takes of one core. Where none of the kind was measured, the
+rate is one of RATES, known by hand or from the operations of a network.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ SIZES = {
     "small": 5000, "franceschi": 5000, "stocbio": 20000,
 }  # fmt: skip
 """Training rows by split, or by source, where params.yaml leaves them at what the data set has."""
+
+PIXELS = {"digits": 64, "mnist": 784, "dogfish-imagenette": 96 * 96, "dogfish": 299 * 299}
+"""Of an image of the clean-label attack."""
 
 RATES = {
     ("denoising", "mnist"): 1.4e-2,
@@ -98,7 +101,10 @@ def _cell(block: Mapping[str, Any], parts: tuple[str, ...]) -> Mapping[str, Any]
 
 
 def kind_of(family: str, cell: Mapping[str, Any]) -> str:
-    """What a rate belongs to: the network; of poisoning, and of the synthetic examples, there is one kind."""
+    """What a rate belongs to: the network, of a clean-label attack its form; of poisoning, and of the synthetic examples,
+    there is one kind."""
+    if family == "clean_label":
+        return str(cell["form"])
     return {"poisoning": "softmax", "synthetic": "examples"}.get(family) or str(cell["network"])
 
 
@@ -107,8 +113,12 @@ def work(family: str, block: Mapping[str, Any], cell: Mapping[str, Any], parts: 
     if family == "synthetic":
         return 1.0  # all have as many iterations and trials
     prepared = block["prepared"][cell.get("data", parts[0])]
-    seeds = len(prepared["seeds"])
     steps = cell.get("settings", {}).get("lower_steps", 0)
+    if family == "clean_label":  # pixels that pass the network
+        pixels = PIXELS[prepared["source"]] / prepared.get("shrink", 1) ** 2
+        trials = len(cell.get("epsilons", [None])) * cell.get("targets", prepared["test_rows"])
+        return float(pixels * trials * max(1, cell["iterations"]))
+    seeds = len(prepared["seeds"])
     if family == "poisoning":
         trials = min(seeds, cell.get("seeds", seeds)) * len(cell["points"])
         return float(trials * max(1, cell["iterations"] * max(1, steps)))

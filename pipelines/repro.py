@@ -29,9 +29,11 @@ from pipelines.settings import PROFILES, hint
 PARAMS = Path("params.yaml")
 LONG = ("train", "ledger", "memory", "demonstrations")
 """Kinds of stages that train; a kind is the first word of a stage's name. What is timed is not among them."""
+TARGETS = "targets"
+"""The kind that evaluates cells on which others wait."""
 AFTER = "retrain"
 """The kind that trains with what other cells have learnt, side by side when those are done."""
-SIDE_BY_SIDE = ("corrupt", *LONG, AFTER, "evaluate")
+SIDE_BY_SIDE = ("corrupt", *LONG, TARGETS, AFTER, "evaluate")
 """Kinds that run side by side, in this order."""
 SHARE = 6
 """Most stages that one `dvc repro` is given."""
@@ -211,8 +213,8 @@ def build(profile: str, workers: int) -> None:
     found = prepare_data(found, profile, workers)
     work = stale(found, profile)
     side_by_side([stage for kind in LONG for stage in sorted(work[kind])], workers, "train")
-    side_by_side(sorted(work[AFTER]), workers, AFTER)
-    side_by_side(sorted(work["evaluate"]), workers, "evaluate")
+    for kind in (TARGETS, AFTER, "evaluate"):
+        side_by_side(sorted(work[kind]), workers, kind)
     gone = lost(found, profile)
     if gone:
         _by_dvc("--single-item", *gone)

@@ -2,12 +2,14 @@
 
 A search (`search` in the family's params.yaml) tries the same points for every method, on data of tuning seeds that no
 reported trial uses, and takes the one with the best score on the selection split at the last iterate: of denoising the
-accuracy (`score`), of poisoning the harm (`pipelines.poisoning.choosing`). Ties go to the earlier point. No test label is
-read. The validation split is the upper cost, so nothing is chosen on it.
+accuracy (`score`), of poisoning the harm (`pipelines.poisoning.choosing`), of the clean-label attack, which has no seeds,
+its success on selection rows as targets (`pipelines.clean_label.choosing`). Ties go to the earlier point.
+No test label is read. The validation split is the upper cost, so nothing is chosen on it.
 
     table   a grid of step sizes for the paper's table, where a profile's budget is cut and the published ones no longer fit
     tuned   equal tuning: so many draws from one space, by Optuna
     untargeted, targeted   of poisoning: a grid of as many step sizes for every attacker
+    attacks   of the clean-label attack: the same
 
 Writes pipelines/<family>/search/<profile>.json, for another search than `table` <profile>-<search>.json; params.yaml is
 changed by hand, and a test compares the two. With --keep a point that is recorded there already is not trained again: for
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import machine, records, settings
+from pipelines.clean_label import choosing as clean_label
 from pipelines.errors import UserError, run
 from pipelines.poisoning import choosing
 from pipelines.settings import Cell
@@ -146,6 +149,7 @@ def score(record: Mapping[str, Any]) -> float:
 SCORES: Mapping[str, tuple[str, Callable[[Cell, Mapping[str, Any]], float]]] = {
     "denoising": (SCORE, lambda _, record: score(record)),
     "poisoning": (choosing.SCORE, choosing.score),
+    "clean_label": (clean_label.SCORE, clean_label.score),
 }
 """Family -> what a point is judged by, and its name in the record."""
 

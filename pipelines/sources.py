@@ -12,7 +12,7 @@ from pipelines.comparison import Estimate, ours
 from pipelines.datasets import preparing
 from pipelines.errors import UserError
 
-FAMILIES = ("synthetic", "denoising", "few_shot", "poisoning")
+FAMILIES = ("synthetic", "denoising", "few_shot", "poisoning", "clean_label")
 THEORY = ("demonstrations", "ledger", "memory", "timings")
 """The files of the theory family, which has no cells."""
 REPORTS = Path("reports")

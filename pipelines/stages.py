@@ -40,6 +40,7 @@ LISTS = {
     "denoising": ("data", "methods", "experiments"),
     "few_shot": ("data", "methods", "experiments"),
     "poisoning": ("data", "methods", "experiments"),
+    "clean_label": ("data", "methods", "experiments"),
 }
 """The lists of a family's params.yaml that say which cells a profile has."""
 HEAD = "# Written by `python -m pipelines.stages` from params.yaml and the sources' imports.\n"
@@ -185,7 +186,10 @@ def preparation(family: str, profile: str) -> dict[str, Any]:
     stages: dict[str, Any] = {}
     for source, members in of_source.items():
         ending = f"_{source}" if len(of_source) > 1 else ""
-        used = [source, *sorted({block["prepared"][one].get("features", "") for one in members} & set(FEATURES))]
+        asked = [block["prepared"][one] for one in members]
+        networks = {one.get("features", "") for one in asked} & set(FEATURES)
+        networks |= {one["learned"]["source"] for one in asked if "learned" in one} - {source}
+        used = [source, *sorted(networks)]
         stages[f"corrupt_{profile}{ending}"] = {
             "desc": f"prepare data for {family}",
             "matrix": {"data": f"${{{profile}.data}}" if members == block["data"] else members},

@@ -5,9 +5,10 @@ numbers.tex has as macros (macros.py): wall-clock
 (the paper's Table 2, in the supplement Table 4), figure-1, figure-2, figure-7 (distances.py), denoising (the
 paper's Table 3, in the published version Table 2), those of its experiments where a profile has them
 (denoising/tables.py), few-shot (the paper's Table 4, in the published version Table 3; few_shot/tables.py), Tables 5 and 6
-(poisoning/tables.py), table-1, ledger and demonstrations (theory/tables.py), data (datasheet.py), claims and claim-parts
-(scorecard/card.py), costs (costs.py), and results, the table of the README (headline.py). The rules behind a verdict stand
-in comparison.py (of a number beside a published one) and scorecard/rule.py (of a claim).
+(poisoning/tables.py), the clean-label attack (clean_label/tables.py), table-1, ledger and demonstrations (theory/tables.py),
+data (datasheet.py), claims and claim-parts (scorecard/card.py), costs (costs.py), and results, the table of the README
+(headline.py). The rules behind a verdict stand in comparison.py (of a number beside a published one) and scorecard/rule.py
+(of a claim).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines import accuracies, comparison, costs, datasheet, distances, headline, macros, published
+from pipelines.clean_label import tables as clean_label
 from pipelines.comparison import Estimate
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
@@ -112,7 +114,7 @@ DRAWN = (
 
 def drawn(inputs: Sources) -> list[str]:
     """The names of all tables of a profile."""
-    return [*DRAWN, *experiments.drawn(inputs), *few_shot.drawn(inputs), *poisoned.drawn(inputs)]
+    return [*DRAWN, *experiments.drawn(inputs), *few_shot.drawn(inputs), *poisoned.drawn(inputs), *clean_label.drawn(inputs)]
 
 
 def draw(inputs: Sources, name: str) -> Table:
@@ -134,6 +136,7 @@ def draw(inputs: Sources, name: str) -> Table:
         **experiments.DRAWN,
         **few_shot.DRAWN,
         **poisoned.DRAWN,
+        **clean_label.DRAWN,
     }
     return drawing[name](inputs)
 

@@ -29,6 +29,7 @@ _OF_FIGURES = {
     "time": r"table[-_ ]?0?2(?!\d)|clock|time|timing",
     "ablation": r"fig(ure)?[-_ ]?0?7(?!\d)|ablation|lambda",
     "denoising": r"table[-_ ]?0?3(?!\d)|denoising|importance|trusted|lower[-_ ]steps|accurac|learning",
+    "clean_label": r"fig(ure)?[-_ ]?0?3(?!\d)|clean[-_ ]label",
     "poisoning": r"table[-_ ]?0?[56](?!\d)|fig(ure)?[-_ ]?(5c|0?6(?!\d))|poison",
     "synthetic": r"fig(ure)?s?[-_ ]?0?[12](?!\d)|synthetic|example",
 }

@@ -30,6 +30,7 @@ EXPERIMENTS = {
     "time": "table 2: wall clock",
     "denoising": "table 3: data denoising",
     "poisoning": "table 5: data poisoning",
+    "clean_label": "figure 3: clean-label attack",
     "few_shot": "table 4: few-shot learning",
 }
 

@@ -1,6 +1,7 @@
 """Prepare data for the clean-label attack: two classes, and for each target where its poison starts.
 
-    train.npz    train, selection and test images of the two classes (labels 0 and 1; of test none);
+    train.npz    train, selection and test images of the two classes (labels 0 and 1; of test none) and their features;
+                 network: the parameters of the network that makes features, where it is trained here;
                  nearest_base [test, 2]: the training row of class 0, and of class 1, nearest to each test image
     sealed.npz   test_labels; test_base [test]: the nearest test image of the other class
 
@@ -12,37 +13,31 @@ target's base from the test set, which needs test labels and is sealed; the rele
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.clean_label.stored import CleanLabel
+from pipelines.clean_label import networks
+from pipelines.clean_label.networks import LEARNED, PIXELS, Learning
+from pipelines.clean_label.stored import CleanLabel, unit
 from pipelines.datasets import sources
 from pipelines.datasets.attack_splits import two_classes
 from pipelines.datasets.corruption import generator
 from pipelines.datasets.entries import Entry, is_integer
-from pipelines.datasets.fingerprints import fingerprints
+from pipelines.datasets.fingerprints import fingerprints, sha256
 from pipelines.datasets.poison import nearest
 from pipelines.datasets.prepared import SEALED_FILE, TRAINING_FILE
 from pipelines.datasets.preparing import Made
 from pipelines.datasets.registry import DATA_SETS, RAW, sha256_of
 from pipelines.datasets.splits import Split, Splits
+from pipelines.errors import UserError
 
 FILES = (TRAINING_FILE, SEALED_FILE)
 TEST_SEED = 0
 SOURCES = ("digits", "mnist", "dogfish", "dogfish-imagenette")
-
-
-PIXELS = "pixels"
-
-
-def features(name: str, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Images in the space in which a base is near its target, float64 [n, d]: their pixels, or a network's features."""
-    if name == PIXELS:
-        return images.reshape(len(images), -1).astype(np.float64)
-    return sources.features(name, images)
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,9 @@ class Settings:
         pair: the source's classes that become 0 and 1.
         train_rows, test_rows: of each class; dog against fish has 900 and 300.
         selection_rows: of each class, the last of the training rows, which are then not trained on.
-        features: "pixels", or a key of `pipelines.datasets.sources.FEATURES`; the paper's are Inception-v3's.
+        features: "pixels", "learned", or a key of `pipelines.datasets.sources.FEATURES`; the paper's are Inception-v3's.
+        shrink: so many pixels by so many become one, their mean.
+        learned: how the network of "learned" features is trained; None of others.
     """
 
     source: str
@@ -63,6 +60,8 @@ class Settings:
     test_rows: int
     selection_rows: int
     features: str
+    shrink: int = 1
+    learned: Learning | None = None
 
 
 def read(entry: Entry) -> Settings:
@@ -74,8 +73,19 @@ def read(entry: Entry) -> Settings:
     train_rows = entry.integer("train_rows", 2)
     selection_rows = entry.integer("selection_rows", 1)
     entry.must(selection_rows < train_rows, "selection_rows", "less than train_rows, of which they are")
-    features = entry.one_of("features", {PIXELS, *sources.FEATURES}, PIXELS)
-    return Settings(source, (pair[0], pair[1]), train_rows, entry.integer("test_rows", 1), selection_rows, features)
+    features = entry.one_of("features", {PIXELS, LEARNED, *sources.FEATURES}, PIXELS)
+    how: Any = entry.found.get("learned")
+    entry.must(isinstance(how, Mapping) == (features == LEARNED), "learned", "a mapping, of learned features alone")
+    return Settings(
+        source,
+        (pair[0], pair[1]),
+        train_rows,
+        entry.integer("test_rows", 1),
+        selection_rows,
+        features,
+        entry.integer("shrink", 1, 1),
+        networks.read(Entry(how, f"{entry.place}.learned")) if features == LEARNED else None,
+    )
 
 
 def prepare(entry: Entry) -> Made:
@@ -83,11 +93,50 @@ def prepare(entry: Entry) -> Made:
     settings = read(entry)
     weights = weights_of(settings.features)
     data = sources.load(settings.source)
+    network, learnt_from = learned(data, settings)
     train, test = files_of(data, settings)
     splits = two_classes(
         train, test, settings.pair, settings.train_rows, settings.test_rows, settings.selection_rows
     )
-    return prepared(splits, settings, {**fingerprints(data), **weights})
+    return prepared(splits, settings, {**fingerprints(data), **weights, **learnt_from}, network)
+
+
+def learned(data: Any, settings: Settings) -> tuple[NDArray[np.float32], dict[str, str]]:
+    """The parameters of the network that is trained on other classes than the two, and the SHA-256 of its images where they
+    are of another source; nothing of other features."""
+    if settings.learned is None:
+        return np.empty(0, dtype=np.float32), {}
+    own = settings.learned.source == settings.source
+    images, labels = _rows(data if own else sources.load(settings.learned.source))
+    kept = ~np.isin(labels, settings.pair) if own else np.full(len(labels), True)
+    network = networks.learned(unit(shrunk(images[kept], settings.shrink)), labels[kept], settings.learned)
+    return network, {} if own else {f"{settings.learned.source} images": sha256(images)}
+
+
+def _rows(data: Any) -> Split:
+    """The images and labels of a source, of one with a test file those to train on."""
+    if hasattr(data, "train_images"):
+        return Split(data.train_images, data.train_labels)
+    return Split(data.images, data.labels) if hasattr(data, "images") else Split(data.train.images, data.train.labels)
+
+
+def shrunk(images: NDArray[np.uint8], by: int) -> NDArray[np.uint8]:
+    """Images [..., H, W] of which each `by` x `by` pixels became their mean; raises UserError where that does not go."""
+    if by == 1:
+        return images
+    *head, height, width = images.shape
+    if height % by or width % by:
+        raise UserError(f"images of {height} x {width} pixels cannot be shrunk by {by}")
+    blocks = images.reshape(*head, height // by, by, width // by, by)
+    return np.round(blocks.mean(axis=(-3, -1), dtype=np.float32)).astype(np.uint8)
+
+
+def features(settings: Settings, images: NDArray[np.uint8], network: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Images in the space in which a base is near its target, float32 [n, d]: their pixels, or a network's features."""
+    if settings.features in sources.FEATURES:
+        return sources.features(settings.features, images).astype(np.float32)
+    pixels, how = unit(images), asdict(settings.learned) if settings.learned else None
+    return networks.features(networks.encoder(settings.features, how, pixels.shape[1], network), pixels)
 
 
 def weights_of(features: str) -> dict[str, str]:
@@ -114,11 +163,19 @@ def shuffled(test: Split) -> Split:
     return Split(test.images[order], test.labels[order])
 
 
-def prepared(splits: Splits, settings: Settings, source: dict[str, str]) -> Made:
-    """A function of its arguments, and of the network whose features are asked for; the test rows of `splits` come in
-    another order."""
+def prepared(
+    splits: Splits, settings: Settings, source: dict[str, str], network: NDArray[np.float32] | None = None
+) -> Made:
+    """A function of its arguments, and of Inception's weights where its features are asked for; the test rows of `splits`
+    come in another order.
+
+    Args: network: the parameters of a learned network.
+    """
     splits = splits._replace(test=shuffled(splits.test))
-    train, test = (features(settings.features, part.images) for part in (splits.train, splits.test))
+    images = {name: shrunk(getattr(splits, name).images, settings.shrink) for name in ("train", "selection", "test")}
+    network = np.empty(0, dtype=np.float32) if network is None else network
+    found = {name: features(settings, one, network) for name, one in images.items()}
+    train, test = found["train"], found["test"]
     bases = []
     for label in (0, 1):
         rows = np.flatnonzero(splits.train.labels == label)
@@ -128,11 +185,15 @@ def prepared(splits: Splits, settings: Settings, source: dict[str, str]) -> Made
         own, other = (np.flatnonzero(splits.test.labels == one) for one in (label, 1 - label))
         test_base[own] = other[nearest(test[own], test[other])]
     training = CleanLabel(
-        train_images=splits.train.images,
+        train_images=images["train"],
         train_labels=splits.train.labels,
-        selection_images=splits.selection.images,
+        train_features=found["train"],
+        selection_images=images["selection"],
         selection_labels=splits.selection.labels,
-        test_images=splits.test.images,
+        selection_features=found["selection"],
+        test_images=images["test"],
+        test_features=found["test"],
+        network=network,
         nearest_base=np.stack(bases, axis=1),
     )
     sizes = {name: len(split.labels) for name, split in splits._asdict().items() if name != "validation"}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipelines import comparison, settings
+from pipelines.clean_label import rows as clean_label
 from pipelines.comparison import Cut
 from pipelines.few_shot import tables as few_shot
 from pipelines.poisoning import rows as poisoning
@@ -34,6 +35,8 @@ STAND_INS = {
     "dogfish-imagenette": "fish against dogs of Imagenette for dog against fish",
 }
 """Source of data -> what is said of it."""
+FOR_FISH = {"digits": "fours and nines of scikit-learn's digits", "mnist": "fours and nines of MNIST"}
+"""The same of the clean-label attack, for dog against fish."""
 
 
 class Label(NamedTuple):
@@ -53,7 +56,9 @@ def label(inputs: Sources, cells: Sequence[tuple[str, tuple[str, ...]]], others:
     cuts: list[Cut] = []
     for family, parts in cells:
         source = source_of(inputs, family, parts)
-        if source in STAND_INS:
+        if family == "clean_label" and source in FOR_FISH:
+            words[STAND_IN].append(f"{FOR_FISH[source]} for dog against fish")
+        elif source in STAND_INS:
             words[STAND_IN].append(STAND_INS[source])
         elif source in PARTS_OF:
             words[PART].append(f"a part of {PARTS_OF[source]}")
@@ -71,7 +76,7 @@ def is_elsewhere(inputs: Sources, family: str, parts: tuple[str, ...]) -> bool:
     if family == "synthetic" or parts[1] not in inputs.params[family]["cells"].get(parts[0], {}):
         return False
     source = source_of(inputs, family, parts)
-    return source in STAND_INS or source in PARTS_OF
+    return source in STAND_INS or source in PARTS_OF or (family == "clean_label" and source in FOR_FISH)
 
 
 def source_of(inputs: Sources, family: str, parts: tuple[str, ...]) -> str:
@@ -93,6 +98,8 @@ def cuts_of(inputs: Sources, family: str, parts: tuple[str, ...]) -> list[Cut]:
         found = few_shot.cuts_of(prepared, cell)
     elif family == "poisoning":
         found = poisoning.cuts(inputs, poisoning.Place(parts, cell["points"][-1]))
+    elif family == "clean_label":
+        found = clean_label.cuts(inputs, *parts)
     else:
         found = _of_denoising(cell, prepared, parts)
     return [cut for cut in found if not cut.what.startswith("the data are")]

@@ -13,11 +13,13 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pipelines import facts, published, settings
+from pipelines.clean_label import key_of
 from pipelines.comparison import FULL_BUDGET
 from pipelines.datasets.prepared import Prepared
 from pipelines.denoising import metrics
 from pipelines.denoising.cells import experiments
 from pipelines.distances import ablation
+from pipelines.proportions import share
 from pipelines.records import pack
 from pipelines.statistics import curve_over_trials, over_trials
 from pipelines.summary import is_timed
@@ -47,6 +49,7 @@ def contents(profile: str, off: float) -> dict[str, str]:
         "denoising": denoising(profile),
         "few_shot": few_shot(profile),
         "poisoning": poisoning(profile),
+        "clean_label": clean_label(profile),
     }
     for family, cells in trained.items():
         head = {"schema": 1, "family": family, "profile": profile}
@@ -353,6 +356,47 @@ def _attacked(strength: float) -> dict[str, Any]:
     return {name: over_trials([end, end + 0.25, end + 0.5]) for name, end in ends.items()}
 
 
+def clean_label(profile: str) -> dict[str, Any]:
+    """Cells of ten targets, of which a tenth more is broken at every bound, and one more by every method."""
+    params = settings.profile_params("clean_label", profile)
+    images = {name: pack(np.arange(2 * 64, dtype=np.uint8).reshape(2, 1, 8, 8)) for name in ("targets", "bases", "poisons")}
+    calls = {"oracle calls": {"gradients_f": 100, "gradients_g": 200}}
+    cells = {}
+    for data in params["data"]:
+        for place, method in enumerate(params["methods"]):
+            parts = {"parts": [data, method], "record": "0" * 64}
+            if method == "clean":
+                ends = {"RMSProp": 98.0, "judge": 99.0, "tests": 150, "targets": 147, **calls}
+                one = {"seed": 0, "status": "finished", "RMSProp": 98.0, "judge": 99.0}
+                cells[f"{data}-{method}"] = {**parts, "summary": ends, "curves": {"iteration": [0]}, "trials": [one]}
+                continue
+            bounds = params["cells"][data][method]["epsilons"]
+            summary: dict[str, Any] = {}
+            curves: dict[str, Any] = {"iteration": [0, 40, 80]}
+            broken: dict[int, list[Any]] = {}
+            trials: list[dict[str, Any]] = []
+            for step, bound in enumerate(bounds):
+                key = key_of(bound)
+                done = [one < min(10, step + place) for one in range(10)]
+                trials += [
+                    {"target": one, "label": 0, "epsilon": bound, "status": "finished", "judge": int(done[one])}
+                    for one in range(10)
+                ]
+                for one in np.flatnonzero(done):
+                    broken.setdefault(int(one), [bound, 0.9 * (bound or 5.0)])
+                summary[key] = {"judge": share(done), "RMSProp": share(done), "diverged": 0}
+                measures = ("distortion", "projection", "rounding", "violation")
+                summary[key] |= {name: over_trials([0.25, 0.5]) for name in measures}
+                summary[key]["by target"] = {str(one): int(done[one]) for one in range(10)}
+                curve = curve_over_trials([[0.5, 0.75, 1.0], [0.5, 0.75, 1.25]])
+                curves[key] = dict.fromkeys(("violation", "feature distance", "margin", "upper cost"), curve)
+            summary["smallest"] = {name: [*broken.values()] for name in ("judge", "RMSProp")}
+            shown = {**images, "labels": [0, 1], "epsilons": [bounds[0], bounds[-1]], "broken": [1, 0]}
+            cells[f"{data}-{method}"] = {**parts, "summary": {**summary, **calls}, "curves": curves, "trials": trials,
+                                        "poisons": shown}  # fmt: skip
+    return cells
+
+
 def learned() -> dict[str, Any]:
     """What `metrics.learned` makes of importances that part clean from corrupted labels more and more."""
     clean = np.arange(40) >= 10
@@ -409,6 +453,7 @@ def write_params(root: Path, small: dict[str, Any] | None = None) -> None:
             "methods": ["label-flipping", "approxgrad", "penalty"],
             "experiments": {name: [*held] for name, held in cells["poisoning"].items() if not name.startswith("mnist")},
         },
+        "clean_label": {"methods": ["clean", "feature-collision", "influence", "penalty", "unconstrained"]},
     }
     for family, lists in full.items():
         params = copy.deepcopy(settings.load_params(family))  # kept for whoever asks next

@@ -79,6 +79,27 @@ FEW_SHOT = """
 common: {threads: 1, first_steps: 2}
 embedded: {data: [], methods: [], prepared: {}, cells: {}}
 """
+CLEAN_LABEL = """
+common: {threads: 1, first_steps: 2}
+embedded:
+  data: [digits-4-9]
+  methods: [clean, penalty]
+  prepared:
+    digits-4-9: {source: digits, pair: [4, 9], train_rows: 10, test_rows: 5, selection_rows: 2, features: pixels}
+  cells:
+    digits-4-9:
+      clean: &clean
+        {form: clean, solver: single-level, preset: described, weight_decay: 1e-3, iterations: 0, evaluations: 1,
+         pretrain: {epochs: 5, step_size: 1e-2}, retrain: {epochs: 20, step_size: 1e-2}, settings: {}}
+      penalty:
+        <<: *clean
+        form: constrained
+        solver: penalty
+        epsilons: [0.5]
+        targets: 2
+        iterations: 3
+        settings: {lower_steps: 2, upper_step_size: 0.1, lower_step_size: 1e-2}
+"""
 
 
 def copy(to: Path) -> Path:
@@ -94,6 +115,7 @@ def copy(to: Path) -> Path:
     (to / "pipelines/denoising/params.yaml").write_text(DENOISING)
     (to / "pipelines/poisoning/params.yaml").write_text(POISONING)
     (to / "pipelines/few_shot/params.yaml").write_text(FEW_SHOT)
+    (to / "pipelines/clean_label/params.yaml").write_text(CLEAN_LABEL)
     done(to, "-m", "pipelines.stages")
     commit(to)
     return to

@@ -32,7 +32,7 @@ def test_names(inputs: Sources) -> None:
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
     assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
     assert {"poisoning", "figure-5c", "figure-6-targeted", "few-shot-curves", "figure-4b", "figure-5b"} <= set(names)
-    assert len(names) == len(set(names)) == 20 + 3 + 5 + 5 + len(inputs.params["few_shot"]["data"])
+    assert len(names) == len(set(names)) == 20 + 3 + 5 + 5 + len(inputs.params["few_shot"]["data"]) + 2 * 3
 
 
 def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +44,11 @@ def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch
     poisoned = {"poisoning", "poisoning-under-way", "figure-5c", "figure-6-untargeted", "figure-6-targeted"}
     few_shot = {"few-shot-curves", "few-shot-calls", "figure-4b", "few-shot-embedding"}
     few_shot |= {f"task-{data}" for data in inputs.params["few_shot"]["data"]}
-    assert few_shot | poisoned <= set(drawings)
+    clean_label = {"figure-3", "clean-label-images", "clean-label-under-way"}
+    assert few_shot | poisoned | clean_label <= set(drawings)
     with drawing.style():
-        for name in few_shot | poisoned:
-            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel()
+        for name in few_shot | poisoned | clean_label:
+            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel().replace("\n", " ")
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:

@@ -32,6 +32,13 @@ def test_work_is_counted_in_rows_that_lower_steps_read() -> None:
     assert planning.work("denoising", BLOCK, CELL, ("some", "penalty")) == 2 * 20 * 10 * 5
 
 
+def test_work_of_a_clean_label_attack_is_counted_in_pixels_that_are_encoded() -> None:
+    block = {"prepared": {"pair": {"source": "dogfish-imagenette", "shrink": 2, "test_rows": 9}}}
+    cell = {"solver": "penalty", "form": "constrained", "epsilons": [1, 2], "targets": 5, "iterations": 7, "settings": {}}
+    assert planning.work("clean_label", block, cell, ("pair", "penalty")) == 48 * 48 * 2 * 5 * 7
+    assert planning.kind_of("clean_label", cell) == "constrained"
+
+
 def test_times(known: list[Past]) -> None:
     assert estimate(known, "denoising", "cpu", ("some", "penalty")) == (30.0, "measured")
     assert estimate(known, "denoising", "paper", ("some", "penalty")) == (30.0, "reckoned")

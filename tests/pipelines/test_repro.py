@@ -107,6 +107,19 @@ def test_data_is_fetched_for_a_preparation_that_changed_and_through_one_that_is_
     ]
 
 
+def test_attacks_wait_for_the_list_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which evaluation of the clean victim writes: training, that, attacks, all other evaluation."""
+    c = "pipelines/clean_label/embedded/dvc.yaml:"
+    stages = ["evaluate_embedded@p-penalty", "retrain_embedded_penalty@p", "targets_embedded@p", "train_embedded_clean@p"]
+    ran: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(repro, "status", lambda _: {f"{c}{stage}": [CODE] for stage in stages})
+    monkeypatch.setattr(repro, "side_by_side", lambda some, _, what: ran.append((what, list(some))))
+    monkeypatch.setattr(repro, "_by_dvc", lambda *_: None)
+    repro.build("embedded", 2)
+    expected = [(stage.partition("_")[0], [f"{c}{stage}"]) for stage in reversed(stages)]
+    assert [one for one in ran if one[1]] == expected
+
+
 def test_data_that_is_there_is_not_made_again() -> None:
     found: dict[str, list[Any]] = {
         d("train_cpu_penalty@mnist-25"): [CODE],

@@ -21,6 +21,7 @@ from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
 from pipelines.scorecard.measured import Accuracy
 from pipelines.scorecard.quantities import NotBuilt
+from pipelines.scorecard.targets import Broken, QuotedShare, published_bound
 from pipelines.sources import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +119,10 @@ def test_what_was_not_run_says_what_would(inputs: Sources) -> None:
     assert {cell for _, cell, _ in run.cells} == {
         ("denoising", (data, method)) for data in ("cifar10-25", "cifar10-50") for method in ("approxgrad", "train-val")
     }
-    missing = card.to_run(inputs, of(inputs, "C32").first)
+    fish = card.to_run(inputs, of(inputs, "C32").first)
+    wanted = {("clean_label", ("dogfish", method)) for method in ("penalty", "feature-collision")}
+    assert list(fish.commands) == ["make repro PROFILE=paper"] and {cell for _, cell, _ in fish.cells} == wanted
+    missing = card.to_run(inputs, of(inputs, "S01").first)
     assert not missing.cells and "no cell measures" in missing.said
 
 
@@ -180,6 +184,36 @@ def test_stand_ins_are_named(every: dict[str, Sources]) -> None:
                      for cell in term.cells if (source := budget.source_of(found, *cell)) in budget.STAND_INS}  # fmt: skip
             assert not words or result.label.word == budget.STAND_IN, judged.claim.id
             assert not words or result.reading.name != claim.AS_PUBLISHED, judged.claim.id
+
+
+def test_targets_of_a_clean_label_attack_are_cases(every: dict[str, Sources]) -> None:
+    """Broken within a bound, by hand; a diverged trial broke none; the same targets are compared by McNemar's test."""
+    at = (0.5, False), (1.0, True), (2.0, False), (None, True)
+    trials = [{"target": 7, "epsilon": e, "status": "finished", "judge": int(done)} for e, done in at]
+    trials += [{"target": 8, "epsilon": e, "status": "diverged"} for e, _ in at]
+    inputs = replace(every["embedded"], cells={"clean_label": {"some-penalty": {"trials": trials}}})
+    for bound, share in ((0.5, 0.0), (1.0, 0.5), (2.0, 0.5), (None, 0.5)):
+        found = Broken("some", "penalty", bound).ours(inputs)
+        assert found is not None and found.cases == {"7": share > 0, "8": False}
+        assert (found.estimate.mean, found.diverged) == (share, 1)
+    assert Broken("some", "penalty", 0.25).ours(inputs) is None and Broken("some", "influence", 1.0).ours(inputs) is None
+    koh = QuotedShare("cleanlabel-koh-57")
+    assert koh.ours(inputs).estimate.mean == koh.theirs().estimate.mean == 0.57  # type: ignore[union-attr]
+    theirs = Broken("dogfish", "penalty", published_bound(3), "fig3-eps3-penalty").theirs()
+    assert theirs is not None and theirs.estimate.mean == pytest.approx(0.283, abs=2e-3)
+
+
+def test_the_clean_label_claims_are_read_from_the_digits(every: dict[str, Sources]) -> None:
+    one = of(every["embedded"], "C32")
+    assert one.first.verdict == rule.NOT_RUN
+    (digits,) = one.results[1:]
+    assert digits.reading.name == "on fours and nines of digits" and digits.label.word == budget.STAND_IN
+    assert "fours and nines of scikit-learn's digits for dog against fish" in digits.label.said
+    assert {part.evidence.rule for part in digits.parts if part.evidence} == {"McNemar, exact"}
+    listed = every["embedded"].params["clean_label"]["cells"]["digits-4-9"]["penalty"]["epsilons"]
+    assert [part.part.terms[0][1].bound for part in digits.parts] == [bound for bound in listed if bound]  # type: ignore[attr-defined]
+    (digits,) = of(every["embedded"], "C31").results[1:]
+    assert [part.evidence.rule for part in digits.parts if part.evidence] == ["Wilson", "McNemar, exact"]
 
 
 def test_a_part_of_a_data_set_is_no_row_of_the_paper(inputs: Sources) -> None:

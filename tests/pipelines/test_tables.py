@@ -34,6 +34,7 @@ def test_tables_of_attacks_and_of_few_shot_learning(place: Path) -> None:
     made_up.write_results(place, "embedded")
     tables.main(["embedded"])
     names = {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described", "few-shot", "few-shot-speed"}
+    names |= {"clean-label", "clean-label-smallest"}
     for name in names:
         path = place / f"reports/embedded/tables/{name}.csv"
         assert len(numbers(path)) > 0
@@ -48,7 +49,7 @@ def test_all_tables_twice(place: Path) -> None:
     experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls", "described"}
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
-    experiments |= {"few-shot", "few-shot-further", "few-shot-speed"}
+    experiments |= {"few-shot", "few-shot-further", "few-shot-speed", "clean-label", "clean-label-smallest"}
     names = {*tables.DRAWN, *experiments}
     assert set(first) == {"numbers.tex", *(f"{name}.{kind}" for name in names for kind in ("md", "csv", "tex", "html"))}
     tables.main(["cpu"])
