@@ -12,8 +12,8 @@ l are those of `pipelines.poisoning.problem` on features.
 
 r(u) is made once in an upper iteration (`core.representation`): f and g are costs of `Seen`, which holds u beside it. The
 bound becomes |u - x_base|^2 - epsilon^2 + d s^2 = 0 with a slack s for d pixels: it is as large as what a pixel may still
-move, so that steps which suit the pixels suit it too. (Without d it would move by as much as one pixel does, and hold the image
-at its base for as long as it is on its way.)
+move, so that steps which suit the pixels suit it too. (Without d it would move by as much as one pixel does, and hold the
+image at its base for as long as it is on its way.)
 """
 
 from __future__ import annotations

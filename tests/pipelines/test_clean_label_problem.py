@@ -120,7 +120,8 @@ def test_the_bound_as_a_constraint() -> None:
     found = float(problem.equality(WithSlack(u, torch.tensor(0.3)), w, batch))
     assert found == pytest.approx(apart - 0.25 + SIDE * SIDE * 0.09)
     begin = at_base(batch, 1e-4)
-    assert float(begin.s) == pytest.approx(0.5 / SIDE) and float(problem.equality(begin, w, batch)) == pytest.approx(0, abs=1e-12)
+    assert float(begin.s) == pytest.approx(0.5 / SIDE)
+    assert float(problem.equality(begin, w, batch)) == pytest.approx(0, abs=1e-12)
     nowhere = at_base(batch._replace(radius=torch.tensor(0.0, dtype=torch.float64)), 1e-4)
     assert float(nowhere.s) == pytest.approx(1e-2 / SIDE)
 
