@@ -9,6 +9,7 @@ inside, mathematics is MathML, and nothing is loaded from anywhere. The same inp
 from __future__ import annotations
 
 import argparse
+import html
 import os
 import re
 import tempfile
@@ -23,11 +24,11 @@ from traitlets.config import Config
 
 from pipelines import macros, sources, tables
 from pipelines.errors import run
-from pipelines.markup import markdown, shell
+from pipelines.markup import FOLDER, markdown, shell
 from pipelines.notebook import image
-from pipelines.records import write_bytes
+from pipelines.records import sha256_of, sha256_of_file, write_bytes
 from pipelines.scorecard import page as scorecard
-from pipelines.sources import REPORTS, Sources
+from pipelines.sources import REPORTS, Sources, sha256_of_code
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
@@ -118,7 +119,15 @@ def index(inputs: Sources) -> str:
     for name, title in {"results": "Results", "claims": "Claims of the paper"}.items():
         table = tables.draw(inputs, name)
         parts.append(f'<h2>{title}</h2>\n<div class="output_subarea">\n{markdown(table.markdown())}</div>')
-    return page(f"Results, profile {inputs.profile}", inputs.profile, "\n".join(parts))
+    return page(f"Results, profile {inputs.profile}", inputs.profile, "\n".join(parts) + footer(inputs))
+
+
+def footer(inputs: Sources) -> str:
+    """What a page ends with: all inputs of the profile, the code that draws, and that of the pages with their notebooks."""
+    files = [*map(notebook_path, NOTEBOOKS), *sorted(FOLDER.glob("*.*"))]
+    own = sha256_of([sha256_of_code("pipelines.pages"), *(sha256_of_file(file) for file in files)])
+    said = inputs.drawn_from(*(name for name in inputs.hashes if not name.startswith("published/")))
+    return f'<p class="drawn">{html.escape(said)} Notebooks and pages: {own[:12]}.</p>'
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -134,8 +143,9 @@ def main(arguments: list[str] | None = None) -> None:
     folder = REPORTS / given.profile
     for name in NOTEBOOKS:
         body, _ = Exporter().from_notebook_node(executed(notebook_path(name), given.profile))
+        body += footer(inputs)
         write_bytes(folder / "pages" / f"{name}.html", page(TITLES[name], given.profile, body, name).encode())
-    content = page(scorecard.TITLE, given.profile, scorecard.body(inputs, markdown), scorecard.NAME)
+    content = page(scorecard.TITLE, given.profile, scorecard.body(inputs, markdown) + footer(inputs), scorecard.NAME)
     write_bytes(folder / "pages" / f"{scorecard.NAME}.html", content.encode())
     write_bytes(folder / "index.html", index(inputs).encode())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import published, records, settings
+from pipelines.closure import ROOT, closure
 from pipelines.comparison import Estimate, ours
 from pipelines.datasets import preparing
 from pipelines.errors import UserError
@@ -16,6 +17,8 @@ FAMILIES = ("synthetic", "denoising", "few_shot", "poisoning", "clean_label")
 THEORY = ("demonstrations", "ledger", "memory", "timings")
 """The files of the theory family, which has no cells."""
 REPORTS = Path("reports")
+CODE = ("pipelines.tables", "pipelines.figures")
+"""The modules whose closure draws: what is drawn prints its hash, and every drawing stage depends on it."""
 
 MADE_BY = {
     "summary.json": "python -m pipelines.summary {family} {profile}",
@@ -39,7 +42,8 @@ class Sources:
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
         timings.json of the synthetic family. measured: what costs.json of denoising holds of timings.json, {} where the
         profile takes none. timed: the same of every family. theory: what the files `THEORY` of the theory family hold. data:
-        family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
+        family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256. code: SHA-256
+        of the code that draws.
     """
 
     profile: str
@@ -53,6 +57,7 @@ class Sources:
     theory: Mapping[str, Any]
     data: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
+    code: str
 
     def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
         """A cell of summary.json; raises UserError where the file is older than params.yaml."""
@@ -78,15 +83,29 @@ class Sources:
         cost = self.costs[family].get("-".join(parts))
         return None if cost is None else float(cost["cpu_seconds"])
 
-    def devices(self) -> str:
-        """What the cells were trained on."""
-        return ", ".join(sorted({one["device"] for cells in self.costs.values() for one in cells.values()}))
+    def devices(self, *names: str) -> str:
+        """What the cells and timings behind inputs were trained and taken on; of all cells where none is named."""
+        trained = {name.partition("/")[0] for name in names if name.endswith(("summary.json", "costs.json"))}
+        families = trained & set(self.costs) if names else set(self.costs)
+        found = {one["device"] for family in families for one in self.costs[family].values()}
+        timings = {"synthetic/timings.json": self.timings, "theory/timings.json": self.theory["timings"]}
+        timings |= {f"{family}/costs.json": timed for family, timed in self.timed.items()}
+        found |= {one.get("machine", {}).get("device", "") for name, one in timings.items() if name in names}
+        return ", ".join(sorted(found - {""}))
 
     def drawn_from(self, *names: str) -> str:
-        """One line: the profile, and the short hashes of the named inputs and of the published data."""
+        """One line: the profile, the short hashes of the named inputs, of the published data and of the code that draws,
+        and the devices."""
         named = [*names, *(name for name in self.hashes if name.startswith("published/"))]
         parts = ", ".join(f"{name} {self.hashes[name][:12]}" for name in named)
-        return f"Drawn from: profile {self.profile}; {parts}."
+        devices = self.devices(*names) if names else ""
+        measured = f"; measured on {devices}" if devices else ""
+        return f"Drawn from: profile {self.profile}; {parts}; code {self.code[:12]}{measured}."
+
+
+def sha256_of_code(*modules: str) -> str:
+    """SHA-256 over the files that running the modules loads."""
+    return records.sha256_of({path: records.sha256_of_file(ROOT / path) for path in closure(*modules)})
 
 
 def load(profile: str) -> Sources:
@@ -127,4 +146,5 @@ def load(profile: str) -> Sources:
         theory=theory,
         data=data,
         hashes=hashes,
+        code=sha256_of_code(*CODE),
     )

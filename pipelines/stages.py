@@ -30,7 +30,7 @@ from pipelines.errors import UserError, run
 from pipelines.few_shot import cells as few
 from pipelines.pages import NOTEBOOKS
 from pipelines.settings import FAMILIES, PROFILES
-from pipelines.sources import THEORY
+from pipelines.sources import CODE, THEORY
 from pipelines.theory import complexity, demonstrations, entries
 
 WDIR = "../../.."
@@ -414,7 +414,7 @@ def drawing() -> dict[str, Any]:
         ("figures", [], drawn[1:]),
         ("pages", written, [f"reports/{profile}/pages", f"reports/{profile}/index.html"]),
     ):
-        modules = [f"pipelines.{name}"]
+        modules = [f"pipelines.{name}", *CODE]
         if name == "pages":
             modules += sorted({module for path in notebooks for module in imported(path)})
         stages[name] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines import records, tracking
 from pipelines.layout import plus_minus
 from pipelines.scorecard import rule
-from pipelines.scorecard.card import RULE, Judged, counts, drawn_from, judged, to_run
+from pipelines.scorecard.card import RULE, Judged, counts, judged, to_run
 from pipelines.scorecard.claim import PartResult
 from pipelines.scorecard.quantities import CellName, Limit, Quantity
 from pipelines.scorecard.rule import Sample
@@ -45,7 +45,6 @@ def body(inputs: Sources, markdown: object) -> str:
             f"<p>{html.escape(RULE)} In full: <code>pipelines/scorecard/rule.py</code>; every comparison with its bounds:"
             f" {_link(PARTS, 'claim-parts')} ({_link(PARTS.replace('.md', '.csv'), 'numbers')}).</p>",
             labels(),
-            f'<p class="drawn">{html.escape(drawn_from(inputs))}</p>',
         ]
     )
 

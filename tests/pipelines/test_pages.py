@@ -57,6 +57,12 @@ def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
     assert re.search(r"21 of 24</strong> panels end where the paper", synthetic)
     assert "example 1, T = 10, Penalty: ours 0.71" in synthetic.replace("\u00a0", " ")
     assert re.search(r"Penalty is above ApproxGrad, by 0.79", denoising)
+    # each ends with what it was drawn from
+    for text in found[0].values():
+        last = re.findall(r'<p class="drawn">(.*)</p>', text)[-1]
+        assert last.startswith("Drawn from: profile cpu; synthetic/summary.json ") and "theory/ledger.json" in last
+        assert re.search(r"; code [0-9a-f]{12}; measured on a processor\. Notebooks and pages: [0-9a-f]{12}\.$", last)
+        assert text.rstrip().endswith(f"{last}</p>\n</main>\n</body>\n</html>")
     # every link inside leads somewhere
     tables.main(["cpu"])
     for link in re.findall(r'href="([^"]+)"', found[0]["index.html"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import made_up
 import pandas as pd
 import pytest
+import yaml
 
 from pipelines import comparison, headline, sources, tables, told
+from pipelines.closure import closure
 from pipelines.comparison import Estimate
 from pipelines.errors import UserError
 from pipelines.layout import Table, duration, plus_minus
@@ -222,6 +225,38 @@ def test_costs_are_those_of_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = duration(sum(run["cpu_seconds"] for run in runs.values()))
     assert table.notes[1] == f"All {len(runs)} cells: {whole} of one core."
     assert "denoising/costs.json" in table.drawn_from and "few_shot" not in table.drawn_from
+
+
+def test_what_a_drawn_thing_ends_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of records, parameters, published data and code, and the devices behind them."""
+    monkeypatch.chdir(ROOT)
+    inputs = sources.load("cpu")
+    said = inputs.drawn_from("denoising/summary.json", "denoising/params.yaml")
+    for name in ("denoising/summary.json", "denoising/params.yaml", "published/paper_results.yaml"):
+        assert f"{name} {inputs.hashes[name][:12]}" in said
+    summary = hashlib.sha256(Path("results/cpu/denoising/summary.json").read_bytes()).hexdigest()
+    assert inputs.hashes["denoising/summary.json"] == summary
+    runs = [json.loads(path.read_text()) for path in Path("results/cpu/denoising").glob("*/run.json")]
+    assert said.endswith(f"; code {inputs.code[:12]}; measured on {', '.join(sorted({run['device'] for run in runs}))}.")
+    # timings have a device of their own, what is computed without a clock none
+    clock = json.loads(Path("results/cpu/synthetic/timings.json").read_text())["machine"]["device"]
+    assert inputs.drawn_from("synthetic/timings.json").endswith(f"; measured on {clock}.")
+    assert inputs.drawn_from("theory/ledger.json").endswith(f"; code {inputs.code[:12]}.")
+    # every file of the code is one that the drawing stages depend on, so that no edit leaves an old hash
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    files = set(closure(*sources.CODE))
+    assert {"pipelines/tables.py", "pipelines/figures.py", "pipelines/drawing.py"} <= files
+    assert set(stages) == {"tables", "figures", "pages"} and all(files <= set(one["deps"]) for one in stages.values())
+
+
+def test_the_hash_of_code_is_that_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    monkeypatch.setattr(sources, "closure", lambda *modules: [f"{module}.py" for module in modules])
+    found = []
+    for text in ("a", "b", "a"):
+        (tmp_path / "x.py").write_text(text)
+        found.append(sources.sha256_of_code("x"))
+    assert found[0] == found[2] != found[1]
 
 
 def test_the_data_of_a_profile(place: Path) -> None:
