@@ -17,6 +17,7 @@ from scipy import stats
 from core.networks import registry
 from core.products import lower_gradient
 from pipelines import corrupt, drawing, figures, records, settings, sources, summary, tables, train
+from pipelines.clean_label import tables as clean_label
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
 from pipelines.denoising import believed, cells, concluded, data, further, metrics, problem, rows
@@ -674,7 +675,7 @@ def test_what_follows_is_said_of_every_part(cpu: sources.Sources, inputs: source
 def test_a_profile_without_experiments_has_no_such_table(inputs: sources.Sources) -> None:
     less = {name: held for name, held in inputs.params["denoising"].items() if name != "experiments"}
     without = dataclasses.replace(inputs, params={**inputs.params, "denoising": less}, measured={})
-    others = [*few_shot.drawn(without), *poisoned.drawn(without)]
+    others = [*few_shot.drawn(without), *poisoned.drawn(without), *clean_label.drawn(without)]
     assert tables.drawn(without) == [*tables.DRAWN, *others] and list(drawn.drawings(without)) == []
 
 
