@@ -69,7 +69,7 @@ def use_profile(profile: str) -> None:
 def status(profile: str) -> dict[str, list[Any]]:
     """DVC's word on every stage of a profile, or drawn or fetched for it, that is not up to date: {stage: changes}."""
     homes = ["dvc.yaml", "pipelines/datasets/dvc.yaml", *sorted(map(str, Path("pipelines").glob(f"*/{profile}/dvc.yaml")))]
-    command = [*DVC, "--wait-for-lock", "status", "--json", *homes]
+    command = [sys.executable, "-m", "pipelines.once", "--wait-for-lock", "status", "--json", *homes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
