@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines import settings
+from pipelines.clean_label.data import CLEAN
 from pipelines.denoising.cells import experiments, table
+from pipelines.repro import AFTER
 from pipelines.settings import PROFILES, Cell
 
 FAMILIES = ("poisoning", "clean_label")
-CLEAN = "clean"
-"""The method that attacks nothing. What evaluation makes of it lists the targets, for which attacks on one image wait."""
 
 
 def stage_of(cell: Cell) -> str:
@@ -31,12 +31,12 @@ def stage_of(cell: Cell) -> str:
 
 def kind_of(family: str, method: str) -> str:
     """The kind of stage that trains a cell: one of its own for those that wait for the list of targets."""
-    return "retrain" if family == "clean_label" and method != CLEAN else "train"
+    return AFTER if family == "clean_label" and method != CLEAN else "train"
 
 
-def awaited(family: str, profile: str, data: str) -> list[str]:
-    """The file that lists the targets, of a family that needs one."""
-    return [f"results/{profile}/{family}/{data}-{CLEAN}/metrics.json"] if family == "clean_label" else []
+def awaited(family: str, profile: str, data: str, method: str) -> list[str]:
+    """The file that lists the targets, where a method waits for it: evaluation makes it of the clean victim."""
+    return [f"results/{profile}/{family}/{data}-{CLEAN}/metrics.json"] if kind_of(family, method) == AFTER else []
 
 
 def _group(cell: Mapping[str, Any]) -> str:
@@ -63,7 +63,7 @@ def stages(family: str) -> dict[str, Any]:
         opens = opened(family, profile, "${item.data}")
         for method in block["methods"]:
             some = [cells[data][method] for data in block["data"]]
-            wait = awaited(family, profile, "${item.data}") if method != CLEAN else []
+            wait = awaited(family, profile, "${item.data}", method)
             trained(f"{kind_of(family, method)}_{profile}_{method}", ["${item.data}", method], over, some,
                     [*opens[:1], *wait], f"${{item.data}}.{method}")  # fmt: skip
         methods = [method for method in block["methods"] if method != CLEAN]
@@ -79,7 +79,7 @@ def stages(family: str) -> dict[str, Any]:
             for group, members in groups.items():
                 some, data = [cells[name][one] for one in members], cells[name][members[0]]["data"]
                 parts, matrix = [name, "${item.variant}"], {"variant": members}
-                read = [*opened(family, profile, data)[:1], *awaited(family, profile, data)]
+                read = [*opened(family, profile, data)[:1], *awaited(family, profile, data, members[0])]
                 trained(f"{kind_of(family, members[0])}_{profile}_{name}_{group}", parts, matrix, some, read,
                         f"{name}.${{item.variant}}")  # fmt: skip
                 made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
