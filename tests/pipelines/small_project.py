@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("core", "pipelines", "notebooks")
 FILES = ("dvc.yaml", ".dvcignore", ".gitignore")
@@ -171,6 +173,17 @@ def begun(project: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def halted(process: subprocess.Popen[str], project: Path) -> list[psutil.Process]:
+    """The trainers below a `dvc repro`, stopped (SIGSTOP) once the first trial of the cell is done."""
+    until(lambda: list(project.glob("checkpoints/*/0.pt")))
+    below = psutil.Process(process.pid).children(recursive=True)
+    trainers = [one for one in below if "python" in one.name() and "pipelines.train" in one.cmdline()]
+    for one in trainers:
+        one.suspend()
+    assert trainers
+    return trainers
 
 
 def status(project: Path, *targets: str) -> dict[str, Any]:

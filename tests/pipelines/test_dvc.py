@@ -7,13 +7,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import small_project
-from small_project import ROOT, begun, change, done, status, until
+from small_project import ROOT, begun, change, done, halted, status, until
 
 from pipelines import sources
 from pipelines.scorecard import card
@@ -145,14 +146,15 @@ def test_dvc_alone_is_killed(project: Path) -> None:
     cell = "results/embedded/denoising/digits-25-penalty"
     shutil.rmtree(project / cell)
     process = begun(project, "-m", "dvc", "repro", PENALTY)
-    until(lambda: list(project.glob("checkpoints/*/0.pt")))
-    below = psutil.Process(process.pid).children(recursive=True)
-    trainers = [one for one in below if "pipelines.train" in " ".join(one.cmdline()) and "python" in one.name()]
-    assert trainers
+    trainers = halted(process, project)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
-    # the orphan ends by itself and writes no record
+    process.wait(timeout=60)
+    time.sleep(1.5)  # longer than between two looks of the orphan at its parents, so that it looks before it trains on
+    for one in trainers:
+        one.resume()
+    # it ends by itself and writes no record
     until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in trainers), 30)
+    process.communicate(timeout=60)
     assert not (project / cell / "train.json").exists()
     done(project, "-m", "dvc", "repro", *FAMILIES)
     assert records(project) == expected
@@ -162,10 +164,8 @@ def test_the_trainer_is_killed(project: Path) -> None:
     expected = records(project)
     shutil.rmtree(project / "results/embedded/denoising/digits-25-penalty")
     process = begun(project, "-m", "dvc", "repro", PENALTY)
-    until(lambda: list(project.glob("checkpoints/*/0.pt")))
-    for one in psutil.Process(process.pid).children(recursive=True):
-        if "python" in one.name():
-            one.send_signal(signal.SIGKILL)
+    for one in halted(process, project):
+        one.kill()
     process.communicate(timeout=60)
     assert process.returncode != 0
     done(project, "-m", "dvc", "repro", *FAMILIES)

@@ -140,11 +140,7 @@ def interrupted(project: Path, how: signal.Signals, once_there_is: str) -> tuple
 
 def test_goes_on_from_the_checkpoint(trained: tuple[Path, dict[str, bytes]]) -> None:
     project, expected = trained
-    afresh(project)
-    process = begun(project, "-m", "pipelines.train", *CELL)
-    until(lambda: kept(project, "0.pt"))
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    interrupted(project, signal.SIGKILL, "0.pt")
     (path,) = kept(project, "0.pt")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
