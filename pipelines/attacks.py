@@ -85,6 +85,7 @@ def stages(family: str) -> dict[str, Any]:
                 made[f"evaluate_{profile}_{name}_{group}"] = shared.evaluator(
                     family, profile, parts, matrix, opened(family, profile, data)
                 )
+        shared.together(family, profile, made, CLEAN if CLEAN in block["methods"] else "")
         timed = shared.timed_cells(block)
         modules = [module for _, one in timed for module in modules_of(one)]
         timed_data = [file for data, _ in timed for file in opened(family, profile, data)[:1]]

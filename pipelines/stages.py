@@ -11,6 +11,7 @@ import argparse
 import functools
 import importlib
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from core.networks import registry
-from pipelines import attacks, settings, summary
+from pipelines import attacks, evaluations, settings, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.entries import params
@@ -83,6 +84,46 @@ def evaluator(family: str, profile: str, parts: list[str], matrix: Mapping[str, 
         "deps": [f"{folder}/train.json", *closure("pipelines.evaluate", f"pipelines.{family}.metrics"), *data],
         "outs": in_git(f"{folder}/metrics.json"),
     }
+
+
+def together(family: str, profile: str, stages: dict[str, Any], but: str = "") -> None:
+    """Put one stage in the place of those that evaluate a family's cells, where a profile evaluates them in one process.
+
+    It has the deps and outs of all of them. Args: stages: changed. but: the method whose cells have stages of their own.
+    """
+    if profile not in evaluations.TOGETHER:
+        return
+    block = settings.profile_params(family, profile)
+    paths: dict[str, None] = {}
+    for name in [name for name in stages if name.startswith(f"evaluate_{profile}")]:
+        stage = stages.pop(name)
+        named = [*stage["deps"], *(out for held in stage["outs"] for out in held)]
+        paths |= dict.fromkeys(path for item in items(stage.get("matrix", {}), block) for path in filled(named, item))
+    outs = [path for path in paths if path.endswith("/metrics.json")]
+    deps = {*closure("pipelines.evaluations"), *paths} - set(outs)
+    left_out = f" --but {but}" if but else ""
+    if outs:
+        stages[f"evaluate_{profile}"] = {
+            "desc": f"evaluate the cells of {family}",
+            "wdir": WDIR,
+            "cmd": f"python -m pipelines.evaluations {family} {profile}{left_out}",
+            "deps": sorted(deps),
+            "outs": in_git(*outs),
+        }
+
+
+def items(matrix: Mapping[str, Any], block: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a matrix runs through, {key: value} of each; `block` is the profile's, which "${<profile>.<key>}" names."""
+    lists = [block[one[2:-1].partition(".")[2]] if isinstance(one, str) else one for one in matrix.values()]
+    return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*lists)]
+
+
+def filled(paths: Iterable[str], item: Mapping[str, str]) -> list[str]:
+    """Paths with the values of a matrix filled in."""
+    found = list(paths)
+    for key, value in item.items():
+        found = [path.replace(f"${{item.{key}}}", value) for path in found]
+    return found
 
 
 def timer(family: str, profile: str, desc: str, modules: Iterable[str], data: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -168,6 +209,7 @@ def synthetic() -> dict[str, Any]:
             "params": [{f"pipelines/{family}/params.yaml": ["common", f"{profile}.methods", f"{profile}.timing"]}],
             "outs": in_git(f"results/{profile}/{family}/timings.json"),
         }
+        together(family, profile, stages)
         stages.update(gatherers(family, profile))
     return stages
 
@@ -247,6 +289,7 @@ def denoising() -> dict[str, Any]:
         opened = [f"{folder}/train.npz", f"{folder}/sealed.npz"]
         stages[f"evaluate_{profile}"] = evaluator(family, profile, ["${item.data}", "${item.method}"], every, opened)
         stages.update(experiments(profile, block))
+        together(family, profile, stages)
         stages.update(gatherers(family, profile))
     return stages
 
@@ -363,6 +406,7 @@ def few_shot() -> dict[str, Any]:
             )  # fmt: skip
             sealed = [f"{folder}/{file}" for file in ("test.npz", "sealed.npz", INDEX_FILE)]
             stages[f"evaluate_{profile}_{name}"] = evaluator(family, profile, [name, "${item.variant}"], of, sealed)
+        together(family, profile, stages)
         timed = timed_cells(block)
         desc = "seconds of an upper iteration, and with the encoder in every lower step"
         modules = [module for _, cell in timed for module in learned_by(cell)]

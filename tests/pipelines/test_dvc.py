@@ -79,13 +79,31 @@ def test_one_cell_retrains_for_one_setting(project: Path) -> None:
     # costs are gathered from the training alone: DVC may do that before or after the evaluation
     assert [stage for stage in ran if stage != "costs_embedded"] == [
         "train_embedded_gd@ex3-released",
-        "evaluate_embedded@ex3-gd-released",
+        "evaluate_embedded",
         "summary_embedded",
     ]
     assert ran.count("costs_embedded") == 1
     assert ran[0] != "costs_embedded"
     after = dates(project)
     assert {name for name in before if before[name] != after[name]} == {"ex3-gd-released"}
+
+
+def test_a_cell_evaluated_alone_has_the_same_bytes(project: Path) -> None:
+    before = records(project)
+    named = {path.parent for path in map(Path, before) if path.name == "metrics.json"}
+    assert len(named) == len(TRAINED)
+    for cell in sorted(named):
+        family, parts = cell.parts[2], json.loads(before[f"{cell}/train.json"])["cell"]
+        (project / cell / "metrics.json").unlink()
+        done(project, "-m", "pipelines.evaluate", family, "embedded", *parts)
+    assert records(project) == before
+
+
+def test_evaluation_in_one_process_names_what_is_missing(project: Path) -> None:
+    (project / "results/embedded/denoising/digits-25-penalty/train.json").unlink()
+    ended = small_project.call(project, "-m", "pipelines.evaluations", "denoising", "embedded")
+    assert ended.returncode == 2
+    assert "is missing: `python -m pipelines.train denoising embedded digits-25 penalty` makes it" in ended.stderr
 
 
 def test_a_comment_is_accepted_and_a_constant_is_not(project: Path) -> None:

@@ -10,7 +10,7 @@ import small_project
 from ruamel.yaml import YAML
 from small_project import ROOT, call, done
 
-from pipelines import closure, settings, stages, summary
+from pipelines import closure, evaluations, settings, stages, summary
 
 RUNS = """
 import json, sys
@@ -99,6 +99,28 @@ def test_summaries_name_every_cell(family: str) -> None:
         for stage, file in ((f"summary_{profile}", "metrics.json"), (f"costs_{profile}", "run.json")):
             deps = {name for name in written[stage]["deps"] if name.endswith(file)}
             assert deps == {f"results/{profile}/{family}/{cell}/{file}" for cell in cells}
+
+
+@pytest.mark.parametrize("family", settings.FAMILIES)
+def test_every_cell_is_evaluated_by_one_stage(family: str) -> None:
+    """In `embedded` that of its family, but for the cells that others wait for."""
+    for profile in settings.PROFILES:
+        written = YAML(typ="safe").load(ROOT / f"pipelines/{family}/{profile}/dvc.yaml")["stages"]
+        block, found = settings.profile_params(family, profile), []
+        by_stage: dict[str, int] = {}
+        for name, stage in written.items():
+            outs = [path for out in stage["outs"] if isinstance(out, dict) for path in out if path.endswith("/metrics.json")]
+            every = [path for item in stages.items(stage.get("matrix", {}), block) for path in stages.filled(outs, item)]
+            found += every
+            by_stage |= {name: len(every)} if every else {}
+        cells = ["-".join(parts) for parts in summary.names(family, profile)]
+        assert sorted(found) == sorted(f"results/{profile}/{family}/{cell}/metrics.json" for cell in cells)
+        if profile in evaluations.TOGETHER:
+            but = "clean" if family == "clean_label" else ""
+            names = evaluations.cells(family, profile, but)
+            assert set(by_stage) <= {f"evaluate_{profile}", f"targets_{profile}"}
+            assert by_stage[f"evaluate_{profile}"] == len(names)
+            assert by_stage.get(f"targets_{profile}", 0) == len(cells) - len(names) == (family == "clean_label")
 
 
 def test_every_stage_says_what_it_does() -> None:
