@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from typing import Any
+from urllib.parse import quote
 
 from IPython import display
 
@@ -29,11 +30,18 @@ def picture(profile: str, name: str, description: str) -> Any:
 
 
 def image(profile: str, name: str, description: str) -> str:
-    """A drawn figure as HTML; raises UserError where it was not drawn."""
-    path = REPORTS / profile / "figures" / f"{name}.png"
+    """A drawn figure as HTML, of its SVG or, where that is longer, its PNG; raises UserError where it was not drawn."""
+    path = REPORTS / profile / "figures" / name
     try:
-        content = base64.b64encode(path.read_bytes()).decode()
+        drawn, pixels = (path.with_name(f"{name}.{ending}").read_bytes() for ending in ("svg", "png"))
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: `python -m pipelines.figures {profile}` makes it") from error
+        raise UserError(f"{error.filename} is missing: `python -m pipelines.figures {profile}` makes it") from error
+    # as text: git packs it well, and a page that changes in a sentence is kept as that sentence
+    vector = "image/svg+xml," + quote(" ".join(drawn.decode().split()), safe=KEPT)
+    raster = "image/png;base64," + base64.b64encode(pixels).decode()
     said = html.escape(description)
-    return f'<figure><img alt="{said}" src="data:image/png;base64,{content}"><figcaption>{said}</figcaption></figure>'
+    return f'<figure><img alt="{said}" src="data:{min(vector, raster, key=len)}"><figcaption>{said}</figcaption></figure>'
+
+
+KEPT = " /:;,=?!()<>[]@*+-._~"
+"""Signs that an address inside an attribute may hold as they are."""

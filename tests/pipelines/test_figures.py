@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from pipelines import datasheet, drawing, figures, published, sources, trace
 from pipelines.sources import Sources
@@ -120,6 +122,59 @@ def test_what_is_dense_is_an_image(tmp_path: Path) -> None:
     assert [axes.collections[0].get_rasterized() for axes in figure.axes] == [False, True]
     assert (tmp_path / "dense.svg").read_text().count("<image") == 1
     assert all((tmp_path / f"dense.{ending}").stat().st_size < 150_000 for ending in drawing.FORMATS)
+
+
+def test_a_band_loses_only_corners_that_are_not_seen() -> None:
+    x = np.linspace(0, 1, 400)
+    low, high = np.where(x < 0.5, 0.0, x - 0.5), 1 + np.sin(40 * x) / 4
+    low[100] = -0.3
+    with drawing.style():
+        figure, grid = drawing.canvas(1, 1, 3, 2)
+        axes = grid[0][0]
+        band = axes.fill_between(x, low, high)
+        figure.draw_without_rendering()
+        before = band.get_transform().transform(band.get_paths()[0].vertices)
+        drawing.thin(band)
+    after = band.get_transform().transform(band.get_paths()[0].vertices)
+    assert len(before) > 800 and len(after) < 300
+    # every old corner is on the new outline, to the width of a hair
+    ends, starts = after[1:], after[:-1]
+    along = ends - starts
+    square = np.maximum((along**2).sum(axis=1), 1e-30)
+    share = np.clip(((before[:, None] - starts) * along).sum(axis=2) / square, 0, 1)
+    apart = np.linalg.norm(before[:, None] - (starts + share[..., None] * along), axis=2).min(axis=1)
+    assert apart.max() < 0.25
+    assert [after.min(axis=0), after.max(axis=0)] == [
+        pytest.approx(before.min(axis=0), abs=0.12), pytest.approx(before.max(axis=0), abs=0.12),
+    ]  # fmt: skip
+
+
+def test_a_palette_is_not_seen_and_photographs_keep_their_colours() -> None:
+    for dense in (False, True):
+        with drawing.style():
+            figure, grid = drawing.canvas(1, 1, 3, 2)
+            grid[0][0].plot([0, 1], [0, 1])
+            if dense:
+                grid[0][0].imshow(np.random.default_rng(0).random((90, 90, 3)))
+            stream = io.BytesIO()
+            figure.savefig(stream, format="png", dpi=drawing.DPI, metadata={"Software": None, "Description": "Drawn"})
+        smaller = drawing.palette(stream.getvalue())
+        old, new = (Image.open(io.BytesIO(content)) for content in (stream.getvalue(), smaller))
+        assert new.text == {"Description": "Drawn"} and len(smaller) < len(stream.getvalue())
+        assert new.mode == ("RGB" if dense else "P")
+        apart = np.abs(np.asarray(new.convert("RGB"), dtype=int) - np.asarray(old.convert("RGB"), dtype=int))
+        assert apart.mean() <= (0 if dense else drawing.SEEN)
+
+
+def test_coordinates_of_an_svg_are_short_and_all_else_is_kept() -> None:
+    before = (
+        '<g id="x_1.2345678" transform="translate(1.005678 -3) scale(0.015625)">\n'
+        '   <path d="M 1.999999 -0.126 \nL 12 3.5 \nz \n" style="opacity: 0.12345"/>\n  <use x="7.100001" y="2"/></g>'
+    )
+    assert drawing.rounded(before.encode()).decode() == (
+        '<g id="x_1.2345678" transform="translate(1.01 -3) scale(0.015625)">\n'
+        '<path d="M 2 -0.13 L 12 3.5 z " style="opacity: 0.12345"/>\n<use x="7.1" y="2"/></g>'
+    )
 
 
 def test_other_figures(inputs: Sources) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
+import urllib.request
 from pathlib import Path
 
 import made_up
 import pytest
+from bs4 import BeautifulSoup
 
-from pipelines import figures, markup, pages, sources, tables, told
+from pipelines import figures, markup, notebook, pages, sources, tables, told
 from pipelines.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,12 +28,32 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+SQUARE = '<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"\n width="1"><path d="M0 0h1v1z"/></svg>\n'
+
+
 def draw_pixels(place: Path, profile: str) -> None:
     """A pixel for every figure: drawing them is tested elsewhere."""
     folder = place / "reports" / profile / "figures"
     folder.mkdir(parents=True)
     for name, _ in figures.drawings(sources.load(profile)):
         (folder / f"{name}.png").write_bytes(PIXEL)
+        (folder / f"{name}.svg").write_text(SQUARE)
+
+
+def test_a_picture_is_the_shorter_of_its_forms_and_comes_out_of_the_page_as_it_went_in(place: Path) -> None:
+    folder = place / "reports" / "cpu" / "figures"
+    folder.mkdir(parents=True)
+    (folder / "one.svg").write_text(SQUARE)
+    for pixels, kind in ((PIXEL * 9, "image/svg+xml,"), (PIXEL, "image/png;base64,")):
+        (folder / "one.png").write_bytes(pixels)
+        shown = BeautifulSoup(notebook.image("cpu", "one", 'a "b" & <c>'), "html.parser").select_one("img")
+        assert shown is not None and shown["alt"] == 'a "b" & <c>'
+        address = str(shown["src"])
+        assert address.startswith(f"data:{kind}")
+        with urllib.request.urlopen(address) as answer:
+            content = answer.read()
+        expected = PIXEL if pixels is PIXEL else SQUARE.encode()
+        assert content.split() == expected.split()
 
 
 def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
