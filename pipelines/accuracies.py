@@ -84,7 +84,7 @@ def table(inputs: Sources) -> Table:
         if cuts:
             short = listed(comparison.said(cuts))
             notes.append(f"{data} cannot be compared with the paper's numbers, only its order: {short}.")
-    drawn = inputs.drawn_from("denoising/summary.json", "denoising/params.yaml")
+    drawn = inputs.drawn_from("denoising/summary.json", "denoising/params.yaml", by=__name__)
     return Table("denoising", "Data denoising", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 

@@ -39,7 +39,8 @@ def table(inputs: Sources) -> Table:
         whole = sum(row["processor seconds"] for row in numbers)
         notes.append(f"All {len(numbers)} cells: {duration(whole)} of one core.")
     read = [f"{family}/costs.json" for family in FAMILIES if inputs.costs[family]]
-    return Table("costs", "What training takes", pd.DataFrame(numbers), pd.DataFrame(shown), notes, inputs.drawn_from(*read))
+    drawn = inputs.drawn_from(*read, by=__name__)
+    return Table("costs", "What training takes", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
 def megabytes(size: float) -> float:

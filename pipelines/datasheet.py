@@ -75,7 +75,8 @@ def table(inputs: Sources) -> Table:
     ]
     notes += _left_out(inputs)
     names = [f"{family}/data.json" for family in FAMILIES]
-    return Table("data", "The data", pd.DataFrame(numbers), pd.DataFrame(shown), notes, inputs.drawn_from(*names))
+    drawn = inputs.drawn_from(*names, by=__name__)
+    return Table("data", "The data", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
 def _rates(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
@@ -157,7 +158,7 @@ def sheet(inputs: Sources, data: str) -> Figure:
         axes.imshow(255 - part, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(title)
         axes.set_axis_off()
-    caption(figure, f"{data}. {inputs.drawn_from('few_shot/data.json')}")
+    caption(figure, f"{data}. {inputs.drawn_from('few_shot/data.json', by=__name__)}")
     return figure
 
 

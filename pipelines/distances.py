@@ -181,4 +181,4 @@ def _table(
     frame = pd.DataFrame(numbers)
     notes += [counted(list(frame[f"{preset} verdict"]), f"Preset {preset}") for preset in presets(inputs)]
     title = f"{name.replace('-', ' ').capitalize()}: {what}"
-    return Table(name, title, frame, pd.DataFrame(shown), notes, inputs.drawn_from(*INPUTS))
+    return Table(name, title, frame, pd.DataFrame(shown), notes, inputs.drawn_from(*INPUTS, by=__name__))

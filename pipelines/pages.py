@@ -28,7 +28,7 @@ from pipelines.markup import FOLDER, markdown, shell
 from pipelines.notebook import image
 from pipelines.records import sha256_of, sha256_of_file, write_bytes
 from pipelines.scorecard import page as scorecard
-from pipelines.sources import REPORTS, Sources, sha256_of_code
+from pipelines.sources import CODE, REPORTS, Sources, sha256_of_code
 
 ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
@@ -126,7 +126,7 @@ def footer(inputs: Sources) -> str:
     """What a page ends with: all inputs of the profile, the code that draws, and that of the pages with their notebooks."""
     files = [*map(notebook_path, NOTEBOOKS), *sorted(FOLDER.glob("*.*"))]
     own = sha256_of([sha256_of_code("pipelines.pages"), *(sha256_of_file(file) for file in files)])
-    said = inputs.drawn_from(*(name for name in inputs.hashes if not name.startswith("published/")))
+    said = inputs.drawn_from(*(name for name in inputs.hashes if not name.startswith("published/")), by=CODE)
     return f'<p class="drawn">{html.escape(said)} Notebooks and pages: {own[:12]}.</p>'
 
 

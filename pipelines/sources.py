@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ THEORY = ("demonstrations", "ledger", "memory", "timings")
 """The files of the theory family, which has no cells."""
 REPORTS = Path("reports")
 CODE = ("pipelines.tables", "pipelines.figures")
-"""The modules whose closure draws: what is drawn prints its hash, and every drawing stage depends on it."""
+"""The modules whose closure draws: every drawing stage depends on it, and what is drawn prints the hash of its own part."""
 
 MADE_BY = {
     "summary.json": "python -m pipelines.summary {family} {profile}",
@@ -42,8 +42,7 @@ class Sources:
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
         timings.json of the synthetic family. measured: what costs.json of denoising holds of timings.json, {} where the
         profile takes none. timed: the same of every family. theory: what the files `THEORY` of the theory family hold. data:
-        family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256. code: SHA-256
-        of the code that draws.
+        family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
     """
 
     profile: str
@@ -57,7 +56,6 @@ class Sources:
     theory: Mapping[str, Any]
     data: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
-    code: str
 
     def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
         """A cell of summary.json; raises UserError where the file is older than params.yaml."""
@@ -93,14 +91,18 @@ class Sources:
         found |= {one.get("machine", {}).get("device", "") for name, one in timings.items() if name in names}
         return ", ".join(sorted(found - {""}))
 
-    def drawn_from(self, *names: str) -> str:
+    def drawn_from(self, *names: str, by: str | Sequence[str]) -> str:
         """One line: the profile, the short hashes of the named inputs, of the published data and of the code that draws,
-        and the devices."""
+        and the devices.
+
+        by: the module that draws, or several; only an edit of a file that it loads changes the line, and so the picture.
+        """
         named = [*names, *(name for name in self.hashes if name.startswith("published/"))]
         parts = ", ".join(f"{name} {self.hashes[name][:12]}" for name in named)
         devices = self.devices(*names) if names else ""
         measured = f"; measured on {devices}" if devices else ""
-        return f"Drawn from: profile {self.profile}; {parts}; code {self.code[:12]}{measured}."
+        code = sha256_of_code(*((by,) if isinstance(by, str) else by))
+        return f"Drawn from: profile {self.profile}; {parts}; code {code[:12]}{measured}."
 
 
 def sha256_of_code(*modules: str) -> str:
@@ -146,5 +148,4 @@ def load(profile: str) -> Sources:
         theory=theory,
         data=data,
         hashes=hashes,
-        code=sha256_of_code(*CODE),
     )

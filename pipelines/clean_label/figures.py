@@ -62,7 +62,7 @@ def against_bounds(inputs: Sources, data: str) -> Figure:
         " bounds. Third: with Wilson's 95% intervals. Fourth: each target at the smallest bound that broke it, or without"
         " one."
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -96,7 +96,7 @@ def images(inputs: Sources, data: str) -> Figure:
         "Above a poison: the smallest bound that broke its target, else the largest. Differences: grey for none, black and"
         f" white for the largest, {largest / 255:.2f}."
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -137,7 +137,7 @@ def under_way(inputs: Sources, data: str) -> Figure:
         axes.set(xlabel="upper iterations", ylabel=said)
     legend(figure, handles(methods, label))
     said = f"{data}, at the bound in the middle of each method's: mean of the targets with a band of one s.d."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 

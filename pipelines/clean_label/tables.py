@@ -74,7 +74,7 @@ def success(inputs: Sources) -> Table:
                 })  # fmt: skip
     notes = [JUDGED, DISTANCES, f"Against feature collision: {PAIRED}, by the judge."]
     notes += [victim(inputs, data) for data in inputs.params[FAMILY]["data"]]
-    drawn_from = inputs.drawn_from(*SUMMARY)
+    drawn_from = inputs.drawn_from(*SUMMARY, by=__name__)
     return Table("clean-label", "The clean-label attack", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn_from)
 
 
@@ -117,7 +117,7 @@ def smallest(inputs: Sources) -> Table:
         *(order(inputs, data) for data in inputs.params[FAMILY]["data"] if {"penalty", COLLISION} <= set(attacks(inputs))),
     ]
     return Table("clean-label-smallest", "The smallest bounds", pd.DataFrame(numbers), pd.DataFrame(shown), notes,
-                 inputs.drawn_from(*SUMMARY))  # fmt: skip
+                 inputs.drawn_from(*SUMMARY, by=__name__))  # fmt: skip
 
 
 def order(inputs: Sources, data: str) -> str:

@@ -45,7 +45,7 @@ def accuracy_against_cost(inputs: Sources) -> Figure:
         "Mean of the trials with a band of one s.d., after equal tuning. Seconds: upper iterations times their measured"
         f" time. {CALLS_OF}"
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
@@ -73,7 +73,7 @@ def hypercleaning(inputs: Sources) -> Figure:
         f" time. {CALLS_OF} Of AID and RMD a call is of all 20,000 examples, of stocBiO of 1,000, of Penalty of 200, of BSA"
         " and TTSA of one."
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 

@@ -68,7 +68,7 @@ def effect_of_steps(inputs: Sources) -> Figure:
         axes.set_xlabel("lower steps, T")
     legend(figure, [Line2D([], [], label=label(one), **look[one]) for one in found])
     said = "Accuracies of the last iterate with their 95% intervals, after as many upper iterations at every T."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
@@ -93,7 +93,7 @@ def importances(inputs: Sources) -> Figure:
         "Means over the trials. An example is called corrupted where its importance is below one half; the ROC curve is that"
         " of importances against clean labels."
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -120,7 +120,7 @@ def least_trusted(inputs: Sources) -> Figure:
         )
         first += -(-len(images) // columns)
     said = "Above each image: the label given, and what it is. Red: the label given is wrong. First trial, last iterate."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 

@@ -153,5 +153,5 @@ def table(
     inputs: Sources, name: str, title: str, numbers: list[Any], shown: list[Any], notes: list[str], *more: str
 ) -> Table:
     """The table, with what it was drawn from; `more`: further files of results."""
-    drawn_from = inputs.drawn_from(*SUMMARY, *more)
+    drawn_from = inputs.drawn_from(*SUMMARY, *more, by="pipelines.denoising.tables")
     return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn_from)

@@ -58,7 +58,7 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
         axes.set_xlabel(axis)
     legend(figure, handles(methods, label))
     said = "Mean of the trials with a band of one s.d.; dotted: the nearest drawing, pixel by pixel."
-    caption(figure, f"{said} {inputs.drawn_from(*names)}")
+    caption(figure, f"{said} {inputs.drawn_from(*names, by=__name__)}")
     return figure
 
 
@@ -86,7 +86,7 @@ def figure_4b(inputs: Sources) -> Figure:
     grid[0][0].set_ylabel("accuracy in percent")
     legend(figure, handles(found, label))
     said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds are upper iterations times the measured"
-    caption(figure, f"{said} seconds of one. {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} seconds of one. {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
@@ -118,7 +118,7 @@ def figure_5b(inputs: Sources) -> Figure:
         axes.set_xlabel("lower steps, T")
     legend(figure, handles(found, label))
     said = "Accuracies of the last iterate with the 95% interval over tasks, after as many upper iterations at every T."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
@@ -137,7 +137,7 @@ def sample(inputs: Sources, data: str) -> Figure:
             _framed(axes, "#1f3b8f" if said is None else "#bdbdbd" if said == one else "#ca3a2f")
             axes.set_title(f"class {one + 1}" if said is None else f"says {said + 1}", fontsize=7)
     said = f"{data}: a row for each class; support images framed in blue, then queries with the answers of"
-    caption(figure, f"{said} {label(_shown(inputs))}, wrong ones framed in red. {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {label(_shown(inputs))}, wrong ones framed in red. {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -153,7 +153,7 @@ def embedding(inputs: Sources) -> Figure:
                 axes.scatter(*np.array(points).T, s=8, color=colour)
             axes.set(xticks=[], yticks=[], title=f"{data}, {when} training")
     said = f"The images of one task of meta-test, a colour for each class, by the encoder of {label(_shown(inputs))}."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 

@@ -130,7 +130,8 @@ def table_4(inputs: Sources) -> Table:
         *budgets(inputs),
     ]
     frame = pd.DataFrame(shown).fillna("-")
-    return Table("few-shot", "Few-shot learning", pd.DataFrame(numbers), frame, notes, inputs.drawn_from(*SUMMARY))
+    drawn = inputs.drawn_from(*SUMMARY, by=__name__)
+    return Table("few-shot", "Few-shot learning", pd.DataFrame(numbers), frame, notes, drawn)
 
 
 def budgets(inputs: Sources) -> list[str]:
@@ -185,7 +186,7 @@ def speed(inputs: Sources) -> Table:
         f" largest difference of an entry of u after {', '.join(map(str, counts))} upper iterations.",
         f"Measured on {timed['machine'].get('device', 'an unknown device')}.",
     ]
-    frames, drawn_from = (pd.DataFrame(numbers), pd.DataFrame(shown)), inputs.drawn_from(COSTS)
+    frames, drawn_from = (pd.DataFrame(numbers), pd.DataFrame(shown)), inputs.drawn_from(COSTS, by=__name__)
     return Table("few-shot-speed", "What encoding once saves", *frames, notes, drawn_from)
 
 
@@ -218,8 +219,8 @@ def further(inputs: Sources) -> Table:
         "Accuracy in percent as in the table of few-shot learning. Oracle calls: gradients of f and g and products with"
         " second derivatives in all upper iterations. Seconds of an upper iteration, where it was timed.",
     ]
-    frames = pd.DataFrame(numbers), pd.DataFrame(shown)
-    return Table("few-shot-further", "Further methods and variants", *frames, notes, inputs.drawn_from(*SUMMARY, COSTS))
+    frames, drawn = (pd.DataFrame(numbers), pd.DataFrame(shown)), inputs.drawn_from(*SUMMARY, COSTS, by=__name__)
+    return Table("few-shot-further", "Further methods and variants", *frames, notes, drawn)
 
 
 def _row(inputs: Sources, experiment: str, cell: tuple[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -64,7 +64,7 @@ def by_points(inputs: Sources) -> Figure:
                  ylabel=f"{MEASURED[attack_of(inputs, data)]} in percent")  # fmt: skip
     legend(figure, [*_handles(methods), published_handle()])
     said = "By the judge, with 95% intervals; the line: without poisons. White faces: the paper, on MNIST."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -92,7 +92,7 @@ def effect_of_steps(inputs: Sources) -> Figure:
     seconds.set_yscale("log")
     legend(figure, [*_handles(methods), published_handle()])
     said = f"Untargeted, most poisons, on {inputs.params[FAMILY]['data'][0]}; the paper's points: MNIST, 60 poisons."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
@@ -112,7 +112,7 @@ def poisons(inputs: Sources, attack: str) -> Figure:
                 axes.set_title(f"as {given}", fontsize=7.5, pad=2)
         row[0].text(-0.25, 0.5, name, transform=row[0].transAxes, rotation=90, va="center", ha="right", fontsize=7.5)
     said = f"Above each column: the label the poison carries. First trial on {data}, {first['points']} poisons."
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 
@@ -148,7 +148,7 @@ def under_way(inputs: Sources) -> Figure:
         "Of the attack's own classifier, mean of the seeds with a band of one s.d. Of a targeted attack the selection rows"
         " are eights, and right is three. Thin lines: the paper's number of iterations."
     )
-    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY)}")
+    caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
 
 

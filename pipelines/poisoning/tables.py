@@ -56,7 +56,8 @@ def table(
     inputs: Sources, name: str, title: str, numbers: list[Any], shown: list[Any], notes: list[str], *more: str
 ) -> Table:
     """The table, with what it was drawn from; `more`: further files of results."""
-    return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, inputs.drawn_from(*SUMMARY, *more))
+    drawn = inputs.drawn_from(*SUMMARY, *more, by=__name__)
+    return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
 def attacks(inputs: Sources) -> Table:

@@ -29,14 +29,19 @@ BESIDE = {
 """Our cells of the denoising family -> the paper's beside which they stand, where the profile `paper` has no such group."""
 
 PARTS_OF = {"cifar10-part": "CIFAR-10", "mini-imagenet-lite": "mini-ImageNet"}
-STAND_INS = {
-    "digits": "scikit-learn's digits for MNIST",
-    "glyphs": "letters drawn from fonts for Omniglot",
-    "dogfish-imagenette": "fish against dogs of Imagenette for dog against fish",
+DIGITS = {"digits": "scikit-learn's digits for MNIST"}
+STAND_INS: dict[str, dict[str, str]] = {
+    "synthetic": {},
+    "denoising": DIGITS,
+    "poisoning": DIGITS,
+    "few_shot": {"glyphs": "letters drawn from fonts for Omniglot"},
+    "clean_label": {
+        "digits": "fours and nines of scikit-learn's digits for dog against fish",
+        "mnist": "fours and nines of MNIST for dog against fish",
+        "dogfish-imagenette": "fish against dogs of Imagenette for dog against fish",
+    },
 }
-"""Source of data -> what is said of it."""
-FOR_FISH = {"digits": "fours and nines of scikit-learn's digits", "mnist": "fours and nines of MNIST"}
-"""The same of the clean-label attack, for dog against fish."""
+"""Family -> source of its data that is not the paper's -> what is said of it."""
 
 
 class Label(NamedTuple):
@@ -56,10 +61,8 @@ def label(inputs: Sources, cells: Sequence[tuple[str, tuple[str, ...]]], others:
     cuts: list[Cut] = []
     for family, parts in cells:
         source = source_of(inputs, family, parts)
-        if family == "clean_label" and source in FOR_FISH:
-            words[STAND_IN].append(f"{FOR_FISH[source]} for dog against fish")
-        elif source in STAND_INS:
-            words[STAND_IN].append(STAND_INS[source])
+        if source in STAND_INS[family]:
+            words[STAND_IN].append(STAND_INS[family][source])
         elif source in PARTS_OF:
             words[PART].append(f"a part of {PARTS_OF[source]}")
         cuts += cuts_of(inputs, family, parts)
@@ -76,7 +79,7 @@ def is_elsewhere(inputs: Sources, family: str, parts: tuple[str, ...]) -> bool:
     if family == "synthetic" or parts[1] not in inputs.params[family]["cells"].get(parts[0], {}):
         return False
     source = source_of(inputs, family, parts)
-    return source in STAND_INS or source in PARTS_OF or (family == "clean_label" and source in FOR_FISH)
+    return source in STAND_INS[family] or source in PARTS_OF
 
 
 def source_of(inputs: Sources, family: str, parts: tuple[str, ...]) -> str:

@@ -179,7 +179,7 @@ def parts_table(inputs: Sources) -> Table:
     return Table("claim-parts", "Claims, comparison by comparison", *frames, notes, drawn_from(inputs))
 
 
-def drawn_from(inputs: Sources) -> str:
+def drawn_from(inputs: Sources, by: str | Sequence[str] = __name__) -> str:
     """Everything but the facts of the data."""
     names = [name for name in inputs.hashes if not name.startswith("published/")]
-    return inputs.drawn_from(*(name for name in names if not name.endswith("data.json")))
+    return inputs.drawn_from(*(name for name in names if not name.endswith("data.json")), by=by)

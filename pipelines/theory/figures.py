@@ -30,7 +30,7 @@ def complexity(inputs: Sources) -> Figure:
             axes.set_xlabel(label if what == "time" else "")
         row[0].set_ylabel("MiB held at once" if what == "space" else "seconds")
     legend(figure, [Line2D([], [], markersize=4, label=name, **look[method]) for method, name in NAMES.items()])
-    drawn = inputs.drawn_from("theory/memory.json", "theory/timings.json")
+    drawn = inputs.drawn_from("theory/memory.json", "theory/timings.json", by=__name__)
     caption(figure, f"One upper iteration, what is not on the axis held. {drawn}")
     return figure
 
@@ -69,7 +69,7 @@ def panels(inputs: Sources, names: Mapping[str, tuple[str, str, str]], said: str
             axes.set_xscale("log")
         axes.set(title=title, xlabel=x, ylabel=y)
         axes.legend(fontsize=5.5, frameon=False)
-    caption(figure, f"{said} {inputs.drawn_from('theory/demonstrations.json')}")
+    caption(figure, f"{said} {inputs.drawn_from('theory/demonstrations.json', by=__name__)}")
     return figure
 
 

@@ -63,7 +63,7 @@ def complexity(inputs: Sources) -> Table:
         f" counted. Time: seconds, measured on {device}; a cost that grows by less than a quarter over an eightfold"
         " size counts as constant.",
     ]
-    drawn = inputs.drawn_from("theory/memory.json", "theory/timings.json")
+    drawn = inputs.drawn_from("theory/memory.json", "theory/timings.json", by=__name__)
     return Table("table-1", "Table 1: time and space", pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
@@ -93,7 +93,7 @@ def ledger(inputs: Sources) -> Table:
         " entry whose rate is more than 10% off differs too.",
         f"{len(rows)} entries. {counts}.",
     ]
-    drawn = inputs.drawn_from("theory/ledger.json")
+    drawn = inputs.drawn_from("theory/ledger.json", by=__name__)
     return Table("ledger", "Ledger of hypergradients", pd.DataFrame(rows), pd.DataFrame(list(shown.values())), notes, drawn)
 
 
@@ -110,5 +110,5 @@ def demonstrations(inputs: Sources) -> Table:
         " conjugate gradients. A bound that does not hold is shown, not left out: it says where a claim ends.",
         f"{len(rows)} numbers. {counts}.",
     ]
-    drawn = inputs.drawn_from("theory/demonstrations.json")
+    drawn = inputs.drawn_from("theory/demonstrations.json", by=__name__)
     return Table("demonstrations", "Claims, computed", pd.DataFrame(rows), pd.DataFrame(shown), notes, drawn)

@@ -14,8 +14,10 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from pipelines import datasheet, drawing, figures, published, sources, trace
+from pipelines import datasheet, drawing, figures, published, records, sources, trace
+from pipelines.denoising import curves
 from pipelines.sources import Sources
+from pipelines.synthetic import figures as synthetic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,12 +54,29 @@ def test_figures_of_attacks_and_of_few_shot_learning(tmp_path: Path, monkeypatch
     assert few_shot | poisoned | clean_label <= set(drawings)
     with drawing.style():
         for name in few_shot | poisoned | clean_label:
-            assert "Drawn from: profile embedded" in drawings[name]().get_supxlabel().replace("\n", " ")
+            said = drawings[name]().get_supxlabel().replace("\n", " ")
+            assert "Drawn from: profile embedded" in said
+            # of the code, the part that draws this figure
+            module = drawings[name].func.__module__
+            assert module != "pipelines.figures" and f"; code {sources.sha256_of_code(module)[:12]}" in said
+
+
+def test_an_edit_changes_the_pictures_that_run_it_and_no_other(inputs: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+    def captions() -> list[str]:
+        with drawing.style():
+            ours = synthetic.wall_clock(inputs), synthetic.ablation(inputs, "released", True)
+            return [figure.get_supxlabel() for figure in (*ours, curves.final_accuracies(inputs))]
+
+    before, hashed = captions(), records.sha256_of_file
+    for edited, changed in (("synthetic/tables.py", 2), ("accuracies.py", 1), ("drawing.py", 3), ("scorecard/rule.py", 0)):
+        path = ROOT / "pipelines" / edited
+        monkeypatch.setattr(records, "sha256_of_file", lambda one, path=path: "0" * 64 if one == path else hashed(one))
+        assert sum(old != new for old, new in zip(before, captions(), strict=True)) == changed, edited
 
 
 def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) -> None:
     with drawing.style():
-        figure = figures.convergence(inputs, "figure-1", "released", log=False)
+        figure = synthetic.convergence(inputs, "figure-1", "released", log=False)
     assert [axes.get_title() for axes in figure.axes] == [
         f"Example {e}, T = {t}" for e in (1, 2) for t in (1, 5, 10)
     ]
@@ -76,7 +95,7 @@ def test_convergence_shows_our_curves_and_the_published_points(inputs: Sources) 
 
 def test_a_logarithmic_axis_loses_nothing(inputs: Sources) -> None:
     with drawing.style():
-        figure = figures.convergence(inputs, "figure-1", "released", log=True)
+        figure = synthetic.convergence(inputs, "figure-1", "released", log=True)
     for axes in figure.axes:
         low, high = axes.get_ylim()
         assert axes.get_yscale() == "log" and low == pytest.approx(1e-3)
@@ -95,7 +114,7 @@ def test_floor() -> None:
 def test_the_same_bytes_twice(inputs: Sources, tmp_path: Path) -> None:
     for name in ("first", "second"):
         with drawing.style():
-            drawing.write(figures.final_accuracies(inputs), tmp_path / name)
+            drawing.write(curves.final_accuracies(inputs), tmp_path / name)
     found = {ending: (tmp_path / f"first.{ending}").read_bytes() for ending in drawing.FORMATS}
     assert found == {ending: (tmp_path / f"second.{ending}").read_bytes() for ending in drawing.FORMATS}
     assert set(found) == {"png", "pdf", "svg"}
@@ -179,10 +198,10 @@ def test_coordinates_of_an_svg_are_short_and_all_else_is_kept() -> None:
 
 def test_other_figures(inputs: Sources) -> None:
     with drawing.style():
-        clock, curves = figures.wall_clock(inputs), figures.learning_curves(inputs)
-        ablation = figures.ablation(inputs, "released", log=False)
-    assert len(clock.axes) == 12 and len(curves.axes) == 6 and len(ablation.axes) == 6
-    assert [axes.get_title() for axes in curves.axes[:3]] == [
+        clock, on_the_way = synthetic.wall_clock(inputs), curves.learning_curves(inputs)
+        ablation = synthetic.ablation(inputs, "released", log=False)
+    assert len(clock.axes) == 12 and len(on_the_way.axes) == 6 and len(ablation.axes) == 6
+    assert [axes.get_title() for axes in on_the_way.axes[:3]] == [
         "mnist-25: test", "mnist-25: selection", "mnist-25: train (noisy labels)",
     ]  # fmt: skip
     # paper, one trial and 20 stacked for three methods; the paper has no reused test
@@ -213,11 +232,11 @@ def test_a_users_own_style_changes_nothing(inputs: Sources, tmp_path: Path) -> N
     import matplotlib
 
     with drawing.style():
-        drawing.write(figures.final_accuracies(inputs), tmp_path / "plain")
+        drawing.write(curves.final_accuracies(inputs), tmp_path / "plain")
     with (
         matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 30}),
         drawing.style(),
     ):
-        drawing.write(figures.final_accuracies(inputs), tmp_path / "styled")
+        drawing.write(curves.final_accuracies(inputs), tmp_path / "styled")
     for ending in drawing.FORMATS:
         assert (tmp_path / f"plain.{ending}").read_bytes() == (tmp_path / f"styled.{ending}").read_bytes()

@@ -231,17 +231,19 @@ def test_what_a_drawn_thing_ends_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes of records, parameters, published data and code, and the devices behind them."""
     monkeypatch.chdir(ROOT)
     inputs = sources.load("cpu")
-    said = inputs.drawn_from("denoising/summary.json", "denoising/params.yaml")
+    said = inputs.drawn_from("denoising/summary.json", "denoising/params.yaml", by="pipelines.accuracies")
     for name in ("denoising/summary.json", "denoising/params.yaml", "published/paper_results.yaml"):
         assert f"{name} {inputs.hashes[name][:12]}" in said
     summary = hashlib.sha256(Path("results/cpu/denoising/summary.json").read_bytes()).hexdigest()
     assert inputs.hashes["denoising/summary.json"] == summary
     runs = [json.loads(path.read_text()) for path in Path("results/cpu/denoising").glob("*/run.json")]
-    assert said.endswith(f"; code {inputs.code[:12]}; measured on {', '.join(sorted({run['device'] for run in runs}))}.")
+    code = {by: sources.sha256_of_code(by)[:12] for by in ("pipelines.accuracies", "pipelines.theory.tables")}
+    devices = ", ".join(sorted({run["device"] for run in runs}))
+    assert said.endswith(f"; code {code['pipelines.accuracies']}; measured on {devices}.")
     # timings have a device of their own, what is computed without a clock none
     clock = json.loads(Path("results/cpu/synthetic/timings.json").read_text())["machine"]["device"]
-    assert inputs.drawn_from("synthetic/timings.json").endswith(f"; measured on {clock}.")
-    assert inputs.drawn_from("theory/ledger.json").endswith(f"; code {inputs.code[:12]}.")
+    assert inputs.drawn_from("synthetic/timings.json", by="pipelines.costs").endswith(f"; measured on {clock}.")
+    assert tables.draw(inputs, "ledger").drawn_from.endswith(f"; code {code['pipelines.theory.tables']}.")
     # every file of the code is one that the drawing stages depend on, so that no edit leaves an old hash
     stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
     files = set(closure(*sources.CODE))

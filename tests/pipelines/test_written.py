@@ -82,7 +82,7 @@ def test_the_committed_tables_have_a_macro_for_every_number(monkeypatch: pytest.
     monkeypatch.chdir(Path(__file__).resolve().parents[2])
     inputs = sources.load("cpu")
     found = [tables.draw(inputs, name) for name in tables.drawn(inputs)]
-    lines = macros.text(found, inputs.drawn_from()).splitlines()
+    lines = macros.text(found, inputs.drawn_from(by="pipelines.macros")).splitlines()
     parts = {table.name: lines[lines.index(f"% {table.name}") + 1 :] for table in found}
     for table in found:
         numbers = [
