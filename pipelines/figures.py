@@ -22,6 +22,7 @@ from pipelines.denoising import figures as experiments
 from pipelines.drawing import style, write
 from pipelines.errors import run
 from pipelines.few_shot import figures as few_shot
+from pipelines.few_shot import missing as few_shot_budget
 from pipelines.poisoning import figures as poisoned
 from pipelines.sources import REPORTS, Sources, load
 from pipelines.synthetic import figures as synthetic
@@ -42,6 +43,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "accuracies", partial(curves.final_accuracies, inputs)
     yield from experiments.drawings(inputs)
     yield from few_shot.drawings(inputs)
+    yield from few_shot_budget.drawings(inputs)
     yield from poisoned.drawings(inputs)
     yield from clean_label.drawings(inputs)
     yield "table-1", partial(theory.complexity, inputs)

@@ -20,6 +20,7 @@ from pipelines import accuracies, costs, datasheet, distances, headline, macros
 from pipelines.clean_label import tables as clean_label
 from pipelines.denoising import tables as experiments
 from pipelines.errors import run
+from pipelines.few_shot import missing as few_shot_budget
 from pipelines.few_shot import tables as few_shot
 from pipelines.layout import Table
 from pipelines.poisoning import tables as poisoned
@@ -38,7 +39,8 @@ DRAWN = (
 
 def drawn(inputs: Sources) -> list[str]:
     """The names of all tables of a profile."""
-    return [*DRAWN, *experiments.drawn(inputs), *few_shot.drawn(inputs), *poisoned.drawn(inputs), *clean_label.drawn(inputs)]
+    families = (experiments, few_shot, few_shot_budget, poisoned, clean_label)
+    return [*DRAWN, *(name for family in families for name in family.drawn(inputs))]
 
 
 def draw(inputs: Sources, name: str) -> Table:
@@ -59,6 +61,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "results": lambda inputs: headline.table(inputs, synthetic.as_published(inputs)),
         **experiments.DRAWN,
         **few_shot.DRAWN,
+        **few_shot_budget.DRAWN,
         **poisoned.DRAWN,
         **clean_label.DRAWN,
     }

@@ -38,6 +38,8 @@ SOURCES = {"omniglot": "omni", "mini-imagenet": "mini", "mini-imagenet-images": 
 """Source of a data set -> what the published numbers' names call it."""
 FULL = {"omniglot": {5: 5000, 20: 10000}, "mini-imagenet": {5: 20001}}
 """Upper iterations of the released code, by source and way."""
+TASKS = {"omniglot": {5: 30, 20: 15}, "mini-imagenet": {5: 2}}
+"""Tasks of a meta-batch there."""
 
 
 def label(method: str) -> str:
@@ -73,7 +75,7 @@ def cuts_of(prepared: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Cut]:
         cuts.append(Cut("upper iterations", cell["iterations"], full))
     if cell.get("query", prepared["query"]) < prepared["query"]:
         cuts.append(Cut("queries of a class in meta-training", cell["query"], prepared["query"]))
-    wanted = {5: 30, 20: 15}.get(prepared["way"], 0) if source == "omniglot" else 2
+    wanted = TASKS[source].get(prepared["way"], 0)
     tasks = cell.get("meta_batch", prepared["meta_batch"])
     if tasks < wanted:
         cuts.append(Cut("tasks of a meta-batch", tasks, wanted))

@@ -36,7 +36,7 @@ def test_names(inputs: Sources) -> None:
     assert {"figure-1-described", "wall-clock", "learning-curves", "accuracies"} <= set(names)
     assert {"accuracy-against-cost", "hyper-cleaning", "lower-steps", "importances", "least-trusted"} <= set(names)
     assert {"poisoning", "figure-5c", "figure-6-targeted", "few-shot-curves", "figure-4b", "figure-5b"} <= set(names)
-    assert len(names) == len(set(names)) == 20 + 3 + 5 + 5 + len(inputs.params["few_shot"]["data"]) + 3 * len(
+    assert len(names) == len(set(names)) == 20 + 3 + 5 + 6 + len(inputs.params["few_shot"]["data"]) + 3 * len(
         inputs.params["clean_label"]["data"]
     )
 

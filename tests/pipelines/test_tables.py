@@ -52,7 +52,7 @@ def test_all_tables_twice(place: Path) -> None:
     experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls", "described"}
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
     experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
-    experiments |= {"few-shot", "few-shot-further", "few-shot-speed", "clean-label", "clean-label-smallest"}
+    experiments |= {"few-shot", "few-shot-further", "few-shot-speed", "few-shot-budget", "clean-label", "clean-label-smallest"}
     names = {*tables.DRAWN, *experiments}
     assert set(first) == {"numbers.tex", *(f"{name}.{kind}" for name in names for kind in ("md", "csv", "tex", "html"))}
     tables.main(["cpu"])
