@@ -10,6 +10,7 @@ import pandas as pd
 from pipelines import accuracies, comparison, distances, published
 from pipelines.clean_label import rows as clean_label
 from pipelines.comparison import Estimate
+from pipelines.few_shot import tables as few_shot
 from pipelines.layout import Table, counted, duration, listed, number, plus_minus, printed
 from pipelines.published import LABELS
 from pipelines.sources import MADE_BY, Sources
@@ -135,6 +136,30 @@ def denoising_rows(inputs: Sources) -> list[Row]:
     return rows
 
 
+def few_shot_rows(inputs: Sources) -> list[Row]:
+    """Few-shot learning: a line for each data set and each of the paper's own methods, selected iterate."""
+    family, params, rows = few_shot.FAMILY, inputs.params[few_shot.FAMILY], []
+    for data in params["data"]:
+        for method in (one for one in few_shot.methods_of(inputs) if one in LABELS):
+            prepared = params["prepared"][data]
+            value, (one, width) = few_shot.theirs(prepared, method), few_shot.ours(inputs, data, method, "selected")
+            cuts, verdict = few_shot.cuts_of(prepared, params["cells"][data][method]), comparison.NOT_PUBLISHED
+            if value is not None:
+                verdict = comparison.verdict(one, comparison.theirs(value), cuts)
+            lite = "mini-ImageNet: " if prepared["source"] == "mini-imagenet-lite" else ""
+            rows.append(
+                {
+                    "result": f"Few-shot, {data}, {LABELS[method]}: accuracy on meta-test",
+                    "paper": f"{lite}{printed(value)}" if value else "-",
+                    "ours": few_shot.read(one, width),
+                    "verdict": verdict,
+                    "command": _command(inputs, family, data, method),
+                    "time": duration(inputs.seconds(family, data, method)),
+                }
+            )
+    return rows
+
+
 def clean_label_rows(inputs: Sources) -> list[Row]:
     """The clean-label attack: a line for each data set and attack, at its largest bound, or without one."""
     rows = []
@@ -161,8 +186,11 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
     """All lines. `times`: (example, T, method) -> seconds, as the paper took them."""
     figures = figure_rows(inputs)
     shown = pd.DataFrame(
-        [*figures, *ablation_rows(inputs), *timing_rows(inputs, times), *denoising_rows(inputs), *clean_label_rows(inputs)]
-    )
+        [
+            *figures, *ablation_rows(inputs), *timing_rows(inputs, times), *denoising_rows(inputs), *few_shot_rows(inputs),
+            *clean_label_rows(inputs),
+        ]
+    )  # fmt: skip
     steps = " / ".join(str(t) for t in inputs.common["synthetic"]["lower_steps"])
     panels = [
         distances.compared(inputs, (e, m, PRESET), t, published.find(f"fig12-{e}-T{t}-{m}"))["verdict"]
@@ -180,6 +208,12 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
         cuts = [cut for method in methods for cut in accuracies.cuts_of(inputs, data, method)]
         if cuts:
             notes.append(f"Not comparable: {data}, {listed(comparison.said(cuts))}.")
+    if inputs.params[few_shot.FAMILY].get("methods"):
+        notes.append(
+            "Few-shot: percent, the iterate that meta-validation selects, mean ± s.d. over trials where there are several;"
+            " in brackets the half width of a trial's 95% interval over tasks."
+        )
+        notes += few_shot.budgets(inputs)
     for data in inputs.params[clean_label.FAMILY]["data"]:
         cuts = [cut for method in clean_label.attacks(inputs) for cut in clean_label.cuts(inputs, data, method)]
         if cuts:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pipelines import published
 from pipelines.drawing import canvas, caption, handles, legend, line, looks
-from pipelines.few_shot.tables import COSTS, FAMILY, SUMMARY, label, methods_of, ours, seconds_of
+from pipelines.few_shot.tables import COSTS, FAMILY, SUMMARY, in_training, label, methods_of, ours, seconds_of
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
@@ -53,6 +53,7 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
             if near:
                 axes.axhline(near["accuracy"], color="#222222", linewidth=0.8, linestyle=(0, (1, 1)))
             axes.set_title(f"{data}: {split}")
+            stretched(axes)
         row[0].set_ylabel("accuracy in percent")
     for axes in grid[-1]:
         axes.set_xlabel(axis)
@@ -62,32 +63,65 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
     return figure
 
 
+ACROSS = 3
+"""Panels beside each other."""
+
+
+TICKS = (20, 40, 60, 70, 80, 90, 95, 98, 99, 100)
+
+
+def stretched(axes: Axes) -> None:
+    """An axis of percents on which what is left to 100 counts: the error, but for one percent, logarithmic."""
+    # a band may go beyond 100
+    axes.set_yscale(
+        "function", functions=(lambda at: -np.log(np.maximum(101 - at, 0.5)), lambda place: 101 - np.exp(-place))
+    )
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
+
+
 def figure_4b(inputs: Sources) -> Figure:
-    """Figure 4(b): accuracy against wall clock, ours by data set, and the paper's on mini-ImageNet."""
-    seconds = {parts: one for parts, one in seconds_of(inputs).items() if parts[0] in inputs.params[FAMILY]["data"]}
-    timed = list(dict.fromkeys(data for data, _ in seconds))
-    found = [one for one in methods_of(inputs) if any(method == one for _, method in seconds)]
-    look = looks(found)
-    figure, grid = canvas(1, len(timed) + 1, 9.5, 3.6)
-    for axes, data in zip(grid[0], timed, strict=False):
-        for method in found:
-            if (data, method) not in seconds:
-                continue
+    """Figure 4(b): accuracy against wall clock, ours by data set, and the paper's on mini-ImageNet.
+
+    Where a method of a data set was not timed, its panel has the processor seconds of training, evaluations included.
+    """
+    data_sets, methods = inputs.params[FAMILY]["data"], methods_of(inputs)
+    look, panels = looks(methods), len(data_sets) + 1
+    rows = -(-panels // ACROSS)
+    figure, grid = canvas(rows, min(panels, ACROSS), 9.5, 0.9 + 2.7 * rows)
+    places = grid.flatten()
+    for axes, data in zip(places, data_sets, strict=False):
+        seconds, clock = clock_of(inputs, data)
+        for method, one in seconds.items():
             cell = inputs.cell(FAMILY, data, method)["curves"]
-            places = [one * seconds[data, method] for one in cell["iteration"]]
-            line(axes, places, **cell["test accuracy, first tasks"], **look[method])
-            line(axes, places, **cell[TRAIN], **{**look[method], "linewidth": 0.7})
-        axes.set(title=f"ours, {data}", xlabel="seconds on one core")
+            at = [n * one for n in cell["iteration"]]
+            line(axes, at, **cell["test accuracy, first tasks"], **look[method])
+            line(axes, at, **cell[TRAIN], **{**look[method], "linewidth": 0.7})
+        axes.set(title=f"ours, {data}", xlabel=clock)
+        stretched(axes)
     for method in ("approxgrad", "penalty"):
         for split, width in (("meta-test", 1.4), ("meta-train", 0.7)):
             theirs = published.few_shot_curve(split, method)
-            grid[0][-1].plot(theirs.x, theirs.mean, **{**looks([method])[method], "marker": ""}, linewidth=width)
-    grid[0][-1].set(title="the paper, mini-ImageNet 5-way 5-shot", xlabel="seconds")
-    grid[0][0].set_ylabel("accuracy in percent")
-    legend(figure, handles(found, label))
-    said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds are upper iterations times the measured"
-    caption(figure, f"{said} seconds of one. {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
+            places[panels - 1].plot(theirs.x, theirs.mean, **{**looks([method])[method], "marker": ""}, linewidth=width)
+    places[panels - 1].set(title="the paper, mini-ImageNet 5-way 5-shot", xlabel="seconds")
+    for axes in places[panels:]:
+        axes.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("accuracy in percent")
+    legend(figure, handles(methods, label))
+    said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds are upper iterations times the seconds of"
+    caption(figure, f"{said} one, measured alone on one core, or in training. {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
+
+
+def clock_of(inputs: Sources, data: str) -> tuple[dict[str, float], str]:
+    """Seconds of an upper iteration of the methods of a data set whose time is known, and what they are; of one kind."""
+    timed, methods = seconds_of(inputs), methods_of(inputs)
+    if all((data, method) in timed for method in methods):
+        return {method: timed[data, method] for method in methods}, "seconds on one core"
+    trained = {method: in_training(inputs, data, method) for method in methods}
+    return {name: one for name, one in trained.items() if one is not None}, "seconds of one core in training"
 
 
 def figure_5b(inputs: Sources) -> Figure:
@@ -164,7 +198,7 @@ def drawings(inputs: Sources) -> Iterator[tuple[str, Callable[[], Figure]]]:
         return
     yield "few-shot-curves", partial(curves, inputs)
     yield "few-shot-calls", partial(against_calls, inputs)
-    if seconds_of(inputs):
+    if params["data"]:
         yield "figure-4b", partial(figure_4b, inputs)
     if STEPS in params.get("experiments", {}):
         yield "figure-5b", partial(figure_5b, inputs)

@@ -21,8 +21,8 @@ from matplotlib.lines import Line2D
 from pipelines.drawing import canvas, caption, legend
 from pipelines.few_shot.figures import CURVES
 from pipelines.few_shot.law import Law, Reach, fitted
-from pipelines.few_shot.tables import COSTS, FAMILY, FULL, SUMMARY, TASKS, label, ours, seconds_of, theirs
-from pipelines.layout import Table, number
+from pipelines.few_shot.tables import COSTS, FAMILY, FULL, SUMMARY, TASKS, in_training, label, ours, seconds_of, theirs
+from pipelines.layout import Table, duration, number
 from pipelines.records import significant
 from pipelines.sources import Sources
 
@@ -97,12 +97,8 @@ def is_reached(inputs: Sources, data: str, target: float) -> bool:
 
 
 def seconds(inputs: Sources, data: str) -> float | None:
-    """Seconds of an upper iteration on one core; where it was not timed, of training, its evaluations included."""
-    timed, settings = seconds_of(inputs).get((data, METHOD)), inputs.params[FAMILY]["cells"][data][METHOD]
-    whole, trials = inputs.seconds(FAMILY, data, METHOD), ours(inputs, data, METHOD, "last")[0].n
-    if timed is not None or whole is None or not trials:
-        return timed
-    return whole / settings["iterations"] / trials
+    """Seconds of an upper iteration on one core; where it was not timed, in training."""
+    return seconds_of(inputs).get((data, METHOD)) or in_training(inputs, data, METHOD)
 
 
 def table(inputs: Sources) -> Table:
@@ -179,6 +175,17 @@ def sentences(inputs: Sources) -> str:
     return "\n\n".join(lines) or "No data set of this profile has an aim."
 
 
+def spent(inputs: Sources) -> str:
+    """What training all cells of the family took."""
+    taken = [cost["cpu_seconds"] for cost in inputs.costs[FAMILY].values()]
+    if not taken:
+        return ""
+    return (
+        f"Training the {len(taken)} cells of this profile took {duration(sum(taken))} of one core, evaluations included:"
+        f" {duration(sum(taken) / 2)} where two are trained at a time."
+    )
+
+
 def _needed(inputs: Sources, data: str) -> str:
     """What the curves say of the aim that is missed."""
     settings, prepared = inputs.params[FAMILY]["cells"][data][METHOD], inputs.params[FAMILY]["prepared"][data]
@@ -246,7 +253,7 @@ def picture(inputs: Sources) -> Figure:
 
 
 def _drawn_from(inputs: Sources) -> str:
-    return inputs.drawn_from(*SUMMARY, COSTS)
+    return inputs.drawn_from(*SUMMARY, COSTS, by=__name__)
 
 
 def _round(value: float | None) -> float | None:

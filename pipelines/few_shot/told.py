@@ -19,9 +19,19 @@ def results(inputs: Sources) -> str:
         said = listed([f"{label(method)} {number(mean, 1)} ± {number(width, 1)}" for mean, width, method in reached])
         near = inputs.data[FAMILY].get(data, {}).get("nearest_neighbour")
         below = f" The nearest drawing, pixel by pixel, gives {number(near['accuracy'], 1)}." if near else ""
-        more = f"{below}{_settled(inputs, data)}"
+        more = f"{below}{_fallen(inputs, data)}{_settled(inputs, data)}"
         lines.append(f"*{data}*, selected iterates, percent with the 95% interval over tasks: {said}.{more}")
     return "\n\n".join(lines) or "This profile trains no few-shot cells."
+
+
+def _fallen(inputs: Sources, data: str) -> str:
+    """The methods that end below their selected iterate, further than both intervals over tasks reach."""
+    said = []
+    for method in inputs.params[FAMILY]["methods"]:
+        (last, width), (best, its) = (ours(inputs, data, method, iterate) for iterate in ("last", "selected"))
+        if last.mean is not None and best.mean is not None and best.mean - last.mean > (width or 0.0) + (its or 0.0):
+            said.append(f"{label(method)} ends at {number(last.mean, 1)}")
+    return f" Training went on past its best: {listed(said)}." if said else ""
 
 
 def _settled(inputs: Sources, data: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from pipelines import drawing, sources
 from pipelines.few_shot import law, missing
 from pipelines.few_shot.law import Reach, fitted
+from pipelines.layout import duration
 from pipelines.sources import Sources
 
 PLACES = np.arange(100, 900, 100)
@@ -168,6 +169,16 @@ def test_it_is_said(inputs: Sources) -> None:
     first, second = missing.sentences(inputs).split("\n\n*")
     assert "94.00 ± 0.50 percent" in first and "3.00 points **below the aim** of 97.0" in missing.sentences(inputs)
     assert "99.20 ± 0.10" in second and "the aim of 99.0 is **reached**" in second
+
+
+def test_what_was_spent(inputs: Sources) -> None:
+    """61.5 made-up processor seconds a cell."""
+    cells = len(inputs.costs["few_shot"])
+    assert missing.spent(inputs) == (
+        f"Training the {cells} cells of this profile took {duration(61.5 * cells)} of one core, evaluations included:"
+        f" {duration(61.5 * cells / 2)} where two are trained at a time."
+    )
+    assert missing.spent(dataclasses.replace(inputs, costs={**inputs.costs, "few_shot": {}})) == ""
 
 
 def test_a_curve_that_does_not_fall_says_so(inputs: Sources) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from pathlib import Path
 
 import made_up
@@ -30,6 +32,9 @@ def test_table_4_has_the_published_cells_beside_ours(inputs: Sources) -> None:
     assert np.isnan(omniglot.loc["SNAIL", "last mean"]) and omniglot.loc["SNAIL", "paper mean"] == 99.1
     assert omniglot.loc["SNAIL", "verdict"] == "published only"
     assert omniglot.loc["ITD-BiO", "verdict"] == "not in the paper"
+    # a made-up curve ends highest, and is of fewer tasks
+    penalty = omniglot.loc["Penalty"]
+    assert penalty["best on test mean"] == penalty["last mean"] and penalty["best on test tasks"] == 30
     # a cut budget never agrees with an absolute number
     assert omniglot.loc["Penalty", "verdict"] == "not comparable"
     assert rows.loc[("omniglot-20way-1shot", "Penalty"), "paper mean"] == 94.06
@@ -45,6 +50,10 @@ def test_a_full_budget_is_comparable() -> None:
     assert tables.cuts_of(prepared, {"iterations": 5000}) == []
     cut = tables.cuts_of(prepared, {"iterations": 400, "query": 5, "meta_batch": 8})
     assert [(one.have, one.full) for one in cut] == [(400, 5000), (5, 15), (8, 30)]
+    lite = {"source": "mini-imagenet-lite", "way": 5, "shot": 5, "query": 5, "meta_batch": 2}
+    data, iterations = tables.cuts_of(lite, {"iterations": 150})
+    assert "which the paper does not use" in data.what and iterations.full == 20001
+    assert len(tables.cuts_of({**lite, "source": "glyphs"}, {"iterations": 150})) == 1
 
 
 def test_experiments_have_a_row_each(inputs: Sources) -> None:
@@ -92,10 +101,21 @@ def test_curves_are_ours_and_the_nearest_neighbour_is_there(inputs: Sources) -> 
 
 
 def test_figure_4b_has_both_clocks(inputs: Sources) -> None:
+    """Seconds that were measured alone where all methods have them, else those of training; a panel for each data set."""
     with drawing.style():
         figure = figures.figure_4b(inputs)
-    ours, paper = figure.axes
-    assert list(ours.get_lines()[0].get_xdata()) == [0, 20, 40]
+    data = inputs.params["few_shot"]["data"]
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown[:-1]] == [f"ours, {one}" for one in data]
+    timed, *others, paper = shown
+    first = figures.methods_of(inputs)[0]
+    assert timed.get_xlabel() == "seconds on one core" and list(timed.get_lines()[0].get_xdata()) == [0, 20, 40]
+    for name, axes in zip(data[1:], others, strict=True):
+        settings = inputs.params["few_shot"]["cells"][name][first]
+        # 61.5 processor seconds of one trial
+        each = 61.5 / settings["iterations"]
+        assert axes.get_xlabel() == "seconds of one core in training"
+        assert list(axes.get_lines()[0].get_xdata()) == pytest.approx([0, 40 * each, 80 * each])
     theirs = {tuple(line.get_ydata()) for line in paper.get_lines()}
     assert tuple(published.few_shot_curve("meta-test", "penalty").mean) in theirs and len(theirs) == 4
 
@@ -108,6 +128,16 @@ def test_wrong_answers_are_framed_in_red(inputs: Sources) -> None:
     colours = [axes.spines["left"].get_edgecolor()[:3] for axes in figure.axes]
     red = tuple(int("ca3a2f"[at : at + 2], 16) / 255 for at in (0, 2, 4))
     assert sum(np.allclose(colour, red) for colour in colours) == 5
+
+
+def test_what_ends_below_its_best_is_said(inputs: Sources) -> None:
+    """Further than both half widths over tasks together, of 0.25 each."""
+    for selected, found in ((90.4, 0), (97.0, 1)):
+        cells = copy.deepcopy(dict(inputs.cells["few_shot"]))
+        ends = cells["omniglot-5way-1shot-itd"]["summary"]
+        ends["last"]["test accuracy"]["mean"], ends["selected"]["test accuracy"]["mean"] = 90.0, selected
+        said = told.results(dataclasses.replace(inputs, cells={**inputs.cells, "few_shot": cells}))
+        assert said.count("Training went on past its best: ITD-BiO ends at 90.0.") == found
 
 
 def test_sentences(inputs: Sources) -> None:
