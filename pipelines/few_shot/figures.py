@@ -110,8 +110,9 @@ def figure_4b(inputs: Sources) -> Figure:
     for row in grid:
         row[0].set_ylabel("accuracy in percent")
     legend(figure, handles(methods, label))
-    said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds are upper iterations times the seconds of"
-    caption(figure, f"{said} one, measured alone on one core, or in training. {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
+    said = "Thick: meta-test (of ours, its first tasks); thin: meta-train. Seconds: iterations times the seconds of one,"
+    drawn = inputs.drawn_from(*SUMMARY, COSTS, by=__name__)
+    caption(figure, f"{said} measured alone on one core, or in training. {drawn}")
     return figure
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from pipelines.comparison import difference
-from pipelines.few_shot.tables import FAMILY, label, ours
+from pipelines.few_shot.tables import BESIDE, FAMILY, label, ours, speed
 from pipelines.layout import listed, number
 from pipelines.sources import Sources
 
@@ -44,3 +46,45 @@ def _settled(inputs: Sources, data: str) -> str:
         return " One trial of a method says nothing of how another one would end."
     words = {1: "above", -1: "below", 0: "not told apart from"}
     return f" Over trials Penalty is {words[difference(first, second).sign]} ApproxGrad."
+
+
+def one_task(inputs: Sources) -> str:
+    """What the released rule of ApproxGrad, the implicit term of one task alone, changes against the terms of all."""
+    params, beside = inputs.params[FAMILY], BESIDE["one-task"]
+    plan = params.get("experiments", {})
+    if "approxgrad-first" not in plan.get("one-task", []) or beside[1] not in plan.get(beside[0], []):
+        return ""
+    cells = {"the first task's alone": ("one-task", "approxgrad-first"), "those of all tasks": beside}
+    ends = {name: ours(inputs, *cell, "last") for name, cell in cells.items()}
+    (first, its), (whole, their) = ends.values()
+    if first.mean is None or whole.mean is None:
+        return "Of the two rules of ApproxGrad's implicit term, one diverged."
+    said = [f"{number(one.mean, 1)} ± {number(width, 1)} with {name}" for name, (one, width) in ends.items()]
+    # the tasks are the same and the errors of both go the same way, so that this is wider than need be
+    apart, reach = first.mean - whole.mean, math.hypot(its or 0.0, their or 0.0)
+    word = "not told apart by these tasks" if abs(apart) <= reach else f"{number(abs(apart), 1)} points apart"
+    iterations = params["cells"][beside[0]][beside[1]]["iterations"]
+    return f"The implicit term of ApproxGrad after {iterations} upper iterations: {listed(said)} percent, {word}."
+
+
+AT_LEAST = 4.0
+"""Times faster that encoding once is to be."""
+
+
+def gains(inputs: Sources) -> str:
+    """How many times faster encoding once is, least first, and how far the numbers are apart; "" where none was timed."""
+    if not inputs.timed.get(FAMILY):
+        return ""
+    rows = speed(inputs).numbers.dropna(subset=["gain"]).sort_values("gain")
+    if rows.empty:
+        return ""
+    main = rows[~rows["data"].isin(inputs.params[FAMILY].get("experiments", {}))]
+    said = [f"{method} {number(gain, 1)}" for method, gain in zip(main["method"], main["gain"], strict=True)]
+    below = main.loc[main["gain"] < AT_LEAST, "method"].tolist()
+    word = f"{listed(below)} below {AT_LEAST:g}" if below else f"all at least {AT_LEAST:g}"
+    largest = rows["largest difference"].max()
+    where = listed(sorted(set(main["data"])))
+    return (
+        f"Encoding once makes an upper iteration this many times faster on {where}: {listed(said)}; {word}."
+        f" The encoders of both ways are at most {largest:.1e} apart."
+    )

@@ -180,8 +180,9 @@ def test_stand_ins_are_named(every: dict[str, Sources]) -> None:
     assert digits.label.word == budget.STAND_IN and "scikit-learn's digits for MNIST" in digits.label.said
     for judged in card.judged(found):
         for result in judged.results:
-            words = {source for part in result.parts if part.word != rule.NOT_RUN for _, term in part.part.terms
-                     for cell in term.cells if (source := budget.source_of(found, *cell)) in budget.STAND_INS[cell[0]]}  # fmt: skip
+            terms = [term for part in result.parts if part.word != rule.NOT_RUN for _, term in part.part.terms]
+            cells = [cell for term in terms for cell in term.cells]
+            words = {one for cell in cells if (one := budget.source_of(found, *cell)) in budget.STAND_INS[cell[0]]}
             assert not words or result.label.word == budget.STAND_IN, judged.claim.id
             assert not words or result.reading.name != claim.AS_PUBLISHED, judged.claim.id
 
