@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import torchopt
+from easyfsl import methods
 from test_few_shot import PARAMS, gradient_of
 from torch import Tensor, nn
 
 from core.trees import flatten
 from pipelines import corrupt
 
-torchopt = pytest.importorskip("torchopt")
-methods = pytest.importorskip("easyfsl.methods")
 WIDTH, WAY, RATE = 16, 5, 0.1
 
 
