@@ -21,6 +21,7 @@ from pipelines.poisoning.rows import (
     attack_of,
     clean,
     has,
+    in_full,
     label,
     percent,
     places,
@@ -134,19 +135,19 @@ def under_way(inputs: Sources) -> Figure:
             for axes, name in zip(row, ("upper cost", "selection accuracy"), strict=True):
                 if name in at:
                     line(axes, curves["iteration"], **at[name], **look[method])
+        for place in in_full(inputs, data):
+            curves = inputs.cell(FAMILY, *place.parts)["curves"]
+            thin = {**looks([place.parts[-1]])[place.parts[-1]], "linewidth": 0.8}
+            for axes, name in zip(row, ("upper cost", "selection accuracy"), strict=True):
+                line(axes, curves["iteration"], **curves[f"points={place.points}"][name], **thin)
         row[0].set(title=data, ylabel="f")
         row[1].set(title=data, ylabel="selection accuracy in percent")
-    for variant in has(inputs, "converged"):
-        curves = inputs.cell(FAMILY, "converged", variant)["curves"]
-        at = next(one for key, one in curves.items() if key.startswith("points="))
-        for axes, name in zip(grid[0], ("upper cost", "selection accuracy"), strict=True):
-            line(axes, curves["iteration"], **at[name], **{**looks([variant])[variant], "linewidth": 0.8})
     for axes in grid[-1]:
         axes.set_xlabel("upper iterations")
     legend(figure, handles(methods, label))
     said = (
         "Of the attack's own classifier, mean of the seeds with a band of one s.d. Of a targeted attack the selection rows"
-        " are eights, and right is three. Thin lines: the paper's number of iterations."
+        " are eights, and right is three. Thin lines: one seed through the paper's number of iterations."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure

@@ -23,6 +23,8 @@ MEASURED = {"untargeted": "test accuracy", "targeted": "attack success"}
 FULL = 5000
 """The paper's upper iterations."""
 FLIPPING = "label-flipping"
+IN_FULL = {"untargeted": "converged", "targeted": "converged-targeted"}
+"""Attack -> the experiment that goes through the paper's upper iterations with one seed."""
 
 
 class Place(NamedTuple):
@@ -58,6 +60,13 @@ def prepared(inputs: Sources, data: str) -> Mapping[str, Any]:
 def attack_of(inputs: Sources, data: str) -> str:
     """untargeted or targeted."""
     return str(inputs.params[FAMILY]["prepared"][data]["attack"])
+
+
+def in_full(inputs: Sources, data: str) -> list[Place]:
+    """The cells on a data set that go through the paper's upper iterations; [] where there is none."""
+    experiment = IN_FULL[attack_of(inputs, data)]
+    every = [place for one in has(inputs, experiment) for place in places(inputs, experiment, one)]
+    return [place for place in every if data_of(inputs, *place.parts) == data]
 
 
 def percent(inputs: Sources, data: str, points: int) -> float:

@@ -51,7 +51,7 @@ def test_all_tables_twice(place: Path) -> None:
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     experiments = {"quirks", "tuned", "tuned-quarter", "longer", "longer-50", "profile", "controls", "described"}
     experiments |= {"lower-steps", "cifar10-part", "franceschi", "stocbio-hypercleaning"}
-    experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described"}
+    experiments |= {"poisoning", "poisoning-ablation", "poisoning-lower-steps", "poisoning-described", "poisoning-converged"}
     experiments |= {"few-shot", "few-shot-further", "few-shot-speed", "few-shot-budget"}
     experiments |= {"clean-label", "clean-label-smallest"}
     names = {*tables.DRAWN, *experiments}
