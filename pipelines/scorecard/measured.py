@@ -20,6 +20,8 @@ from pipelines.scorecard.rule import Sample
 from pipelines.scorecard.samples import found, of_cell, of_curve, quoted
 from pipelines.sources import Sources
 
+FIRST_TASKS = "test accuracy, first tasks"
+"""The curve of a few-shot cell on meta-test."""
 FARTHEST = 5.5 * math.sqrt(40)
 """No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
 
@@ -294,6 +296,28 @@ class FewShot(OfCell):
 
     def theirs(self) -> Sample | None:
         return quoted(self.identity)
+
+
+@dataclass(frozen=True)
+class FewShotAfter(OfCell):
+    """The accuracy of a few-shot cell on the first tasks of meta-test after so many upper iterations."""
+
+    family = "few_shot"
+    iteration: float
+
+    @property
+    def name(self) -> str:
+        return f"{few_shot_label(self.variant)} ({self.group}, {self.iteration:g} iterations)"
+
+    def ours(self, inputs: Sources) -> Sample | None:
+        cell = found(inputs, self.family, self.parts)
+        # a run that is shorter has nothing to show there
+        if cell is None or not cell["curves"]["iteration"] or cell["curves"]["iteration"][-1] < self.iteration:
+            return None
+        return of_curve(cell, FIRST_TASKS, self.iteration)
+
+    def theirs(self) -> Sample | None:
+        return None
 
 
 @dataclass(frozen=True)

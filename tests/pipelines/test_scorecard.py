@@ -19,7 +19,7 @@ from pipelines import pages, published, settings, sources, summary
 from pipelines.scorecard import budget, card, claim, page, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
-from pipelines.scorecard.measured import Accuracy
+from pipelines.scorecard.measured import Accuracy, FewShot, FewShotAfter
 from pipelines.scorecard.quantities import NotBuilt
 from pipelines.scorecard.targets import Broken, QuotedShare, published_bound
 from pipelines.sources import Sources
@@ -88,6 +88,45 @@ def test_published_numbers_and_cells_exist() -> None:
             assert identity is None or published.find(identity) is not None, (one.id, identity)
             for family, parts in quantity.cells:
                 assert (family, *parts[:2]) in known, (one.id, parts)
+
+
+def test_few_shot_cells_that_are_compared_have_the_same_tasks() -> None:
+    """In every part: the same data set, so the same way and shots; and, where a number of iterations is said, all have as
+    many and look at themselves there."""
+    compared = 0
+    for profile in settings.PROFILES:
+        block = settings.profile_params("few_shot", profile)
+        for one in CLAIMS:
+            for part in (part for reading in one.readings for part in reading.parts):
+                terms = [term for _, term in part.terms if isinstance(term, FewShot | FewShotAfter)]
+                # cells that a profile has no settings of are not run there
+                cells = [block["cells"].get(term.group, {}).get(term.variant) for term in terms]
+                if not cells or None in cells:
+                    continue
+                data = {cell.get("data", term.group) for term, cell in zip(terms, cells, strict=True)}
+                assert len(data) == 1, (profile, one.id, part.text)
+                compared += len(terms) > 1
+                for term, cell in zip(terms, cells, strict=True):
+                    if isinstance(term, FewShotAfter):
+                        every = cell["iterations"] / cell["evaluations"]
+                        assert term.iteration <= cell["iterations"] and (term.iteration / every).is_integer()
+    assert compared >= 20
+
+
+def test_a_few_shot_accuracy_after_as_many_iterations(inputs: Sources) -> None:
+    """Of the curve on meta-test there, linear between its points; a shorter run has none."""
+    known = copy.deepcopy(inputs.cells["few_shot"])
+    curves = known["omniglot-5way-5shot-maml"]["curves"]
+    curves["iteration"], curves["test accuracy, first tasks"] = [0, 20, 100], over_one([30.0, 70.0, 90.0])
+    changed = replace(inputs, cells={**inputs.cells, "few_shot": known})
+    maml = [FewShotAfter("omniglot-5way-5shot", "maml", at).ours(changed) for at in (20, 60, 100, 101)]
+    assert [one and one.estimate.mean for one in maml] == [70.0, 80.0, 90.0, None]
+    assert FewShotAfter("fc100-5way-5shot", "maml", 60).ours(changed) is None
+
+
+def over_one(values: list[float]) -> dict[str, Any]:
+    """The curve of one trial."""
+    return {"mean": values, "sd": [None] * len(values)}
 
 
 def test_demonstrations_are_found_by_how_they_begin() -> None:
