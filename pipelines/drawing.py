@@ -25,6 +25,7 @@ from pipelines.published import LABELS
 from pipelines.records import write_bytes
 
 DPI = 150
+FONT = "DejaVuSans"
 
 LOOKS: dict[str, dict[str, Any]] = {
     "gd": {"color": "#7a7a7a", "linestyle": (0, (1, 1.2)), "marker": "o"},
@@ -152,7 +153,7 @@ STABLE = {"svg.hashsalt": "penalty-bilevel", "pdf.fonttype": 42}
 """Names inside an SVG follow from its content; a PDF has fonts that journals take."""
 DENSE = 100
 """Points of one scatter beyond which they are an image in PDF and SVG."""
-COLOURS, SEEN = 256, 1.0
+COLOURS, SEEN = 128, 1.0
 """Colours of a PNG, and the mean error of a channel, in levels of 255, above which it is a photograph and keeps its own."""
 FINE = 2
 """Decimals of a coordinate of an SVG, in points."""
@@ -206,16 +207,19 @@ def palette(content: bytes) -> bytes:
 
 
 def rounded(content: bytes) -> bytes:
-    """An SVG without indentation, whose coordinates have the decimals that are seen; scales of text stay as they are."""
+    """An SVG without indentation, whose coordinates have the decimals that are seen; scales of text stay as they are, and
+    of each sign are said only which it is and how far along its line."""
 
     def short(found: re.Match[str]) -> str:
         return LONG.sub(lambda one: f"{float(one[0]):.{FINE}f}".rstrip("0").rstrip("."), " ".join(found[0].split()))
 
-    return INDENTED.sub("\n", PLACES.sub(short, content.decode())).encode()
+    flat = INDENTED.sub("\n", PLACES.sub(short, content.decode()))
+    return SIGN.sub(r'\1 x="\2"/>', flat).replace(f"{FONT}-", "g").encode()
 
 
 PLACES = re.compile(r'\b(?:d|x|y)="[^"]*"|\btranslate\([^)]*\)')
 INDENTED = re.compile(r"\n +")
+SIGN = re.compile(rf'(<use xlink:href="#{FONT}[^"]*") transform="translate\(([^ ]*) 0\)"/>')
 LONG = re.compile(rf"-?\d+\.\d{{{FINE + 1},}}")
 SMALLER: dict[str, Callable[[bytes], bytes]] = {"png": palette, "svg": rounded}
 """Ending -> what makes a file smaller by what is not seen."""

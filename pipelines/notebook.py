@@ -30,18 +30,21 @@ def picture(profile: str, name: str, description: str) -> Any:
 
 
 def image(profile: str, name: str, description: str) -> str:
-    """A drawn figure as HTML, of its SVG or, where that is longer, its PNG; raises UserError where it was not drawn."""
+    """A drawn figure as HTML: its SVG, or of one that holds pixels its PNG; raises UserError where it was not drawn."""
     path = REPORTS / profile / "figures" / name
     try:
         drawn, pixels = (path.with_name(f"{name}.{ending}").read_bytes() for ending in ("svg", "png"))
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: `python -m pipelines.figures {profile}` makes it") from error
-    # as text: git packs it well, and a page that changes in a sentence is kept as that sentence
-    vector = "image/svg+xml," + quote(" ".join(drawn.decode().split()), safe=KEPT)
-    raster = "image/png;base64," + base64.b64encode(pixels).decode()
+    if b"<image" in drawn:
+        address = "image/png;base64," + base64.b64encode(pixels).decode()
+    else:
+        # text, which git packs to a fifth; an SVG may have either quotes, an attribute of HTML not those around it
+        text = " ".join(drawn.decode().split())
+        address = "image/svg+xml," + quote(text if "'" in text else text.replace('"', "'"), safe=KEPT)
     said = html.escape(description)
-    return f'<figure><img alt="{said}" src="data:{min(vector, raster, key=len)}"><figcaption>{said}</figcaption></figure>'
+    return f'<figure><img alt="{said}" src="data:{address}"><figcaption>{said}</figcaption></figure>'
 
 
-KEPT = " /:;,=?!()<>[]@*+-._~"
+KEPT = " '/:;,=?!()<>[]@*+-._~"
 """Signs that an address inside an attribute may hold as they are."""

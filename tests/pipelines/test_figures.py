@@ -188,11 +188,13 @@ def test_a_palette_is_not_seen_and_photographs_keep_their_colours() -> None:
 def test_coordinates_of_an_svg_are_short_and_all_else_is_kept() -> None:
     before = (
         '<g id="x_1.2345678" transform="translate(1.005678 -3) scale(0.015625)">\n'
-        '   <path d="M 1.999999 -0.126 \nL 12 3.5 \nz \n" style="opacity: 0.12345"/>\n  <use x="7.100001" y="2"/></g>'
+        '   <path d="M 1.999999 -0.126 \nL 12 3.5 \nz \n" style="opacity: 0.12345"/>\n  <use x="7.100001" y="2"/>\n'
+        '  <use xlink:href="#DejaVuSans-41" transform="translate(63.625 0)"/>\n</g>'
     )
     assert drawing.rounded(before.encode()).decode() == (
         '<g id="x_1.2345678" transform="translate(1.01 -3) scale(0.015625)">\n'
-        '<path d="M 2 -0.13 L 12 3.5 z " style="opacity: 0.12345"/>\n<use x="7.1" y="2"/></g>'
+        '<path d="M 2 -0.13 L 12 3.5 z " style="opacity: 0.12345"/>\n<use x="7.1" y="2"/>\n'
+        '<use xlink:href="#g41" x="63.62"/>\n</g>'
     )
 
 

@@ -40,19 +40,20 @@ def draw_pixels(place: Path, profile: str) -> None:
         (folder / f"{name}.svg").write_text(SQUARE)
 
 
-def test_a_picture_is_the_shorter_of_its_forms_and_comes_out_of_the_page_as_it_went_in(place: Path) -> None:
+def test_a_picture_comes_out_of_the_page_as_it_went_in(place: Path) -> None:
     folder = place / "reports" / "cpu" / "figures"
     folder.mkdir(parents=True)
-    (folder / "one.svg").write_text(SQUARE)
-    for pixels, kind in ((PIXEL * 9, "image/svg+xml,"), (PIXEL, "image/png;base64,")):
-        (folder / "one.png").write_bytes(pixels)
+    (folder / "one.png").write_bytes(PIXEL)
+    quoted, pixels = SQUARE.replace("<path", "<!-- it's 5% of #1 & more --><path"), SQUARE.replace("<path", "<image/><path")
+    for drawn, kind in ((SQUARE, "svg+xml,"), (quoted, "svg+xml,"), (pixels, "png;base64,")):
+        (folder / "one.svg").write_text(drawn)
         shown = BeautifulSoup(notebook.image("cpu", "one", 'a "b" & <c>'), "html.parser").select_one("img")
         assert shown is not None and shown["alt"] == 'a "b" & <c>'
         address = str(shown["src"])
-        assert address.startswith(f"data:{kind}")
+        assert address.startswith(f"data:image/{kind}")
         with urllib.request.urlopen(address) as answer:
             content = answer.read()
-        expected = PIXEL if pixels is PIXEL else SQUARE.encode()
+        expected = {SQUARE: SQUARE.replace('"', "'").encode(), quoted: quoted.encode(), pixels: PIXEL}[drawn]
         assert content.split() == expected.split()
 
 
