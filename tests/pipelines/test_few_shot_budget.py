@@ -113,9 +113,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     """Penalty on 5-way 1-shot ends at 94 percent, and its curves fall as n^-1/2; 5-shot has reached its aim."""
     place = tmp_path_factory.mktemp("budget")
     made_up.write_params(place)
-    made_up.write_results(place, "cpu")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
+        made_up.write_results(place, "cpu")
         found = sources.load("cpu")
     return with_cells(found, {ONE_SHOT: (94.0, 0.5, 8.0), FIVE_SHOT: (99.2, 0.1, 1.0)})
 
