@@ -29,14 +29,18 @@ def curves(inputs: Sources) -> Figure:
 
 
 def against_calls(inputs: Sources) -> Figure:
-    """The same against gradients and products with second derivatives, an encoder pass not among them."""
+    """The same after the start, against gradients and products with second derivatives, an encoder pass not among them."""
 
     def calls(data: str, method: str, iterations: list[float]) -> list[float]:
         cell = inputs.cell(FAMILY, data, method)["summary"]
         total, last = sum(cell["oracle calls"].values()), max(iterations[-1], 1)
         return [one * total / last for one in iterations]
 
-    return _panels(inputs, calls, "oracle calls", [*SUMMARY])
+    figure = _panels(inputs, calls, "oracle calls", [*SUMMARY])
+    for axes in figure.axes:
+        # those of prototypes are a hundred times fewer
+        axes.set_xscale("log", nonpositive="mask")
+    return figure
 
 
 def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float]], axis: str, names: list[str]) -> Figure:
