@@ -27,6 +27,7 @@ from pipelines.errors import run
 from pipelines.markup import FOLDER, markdown, shell
 from pipelines.notebook import image
 from pipelines.records import sha256_of, sha256_of_file, write_bytes
+from pipelines.scorecard import card, story
 from pipelines.scorecard import page as scorecard
 from pipelines.sources import CODE, REPORTS, Sources, sha256_of_code
 
@@ -106,19 +107,18 @@ def kinds(name: str) -> str:
 
 def index(inputs: Sources) -> str:
     """The first page of a profile: the story, results and claims, and where everything else is."""
+    found, drawn = card.judged(inputs), {name: tables.draw(inputs, name) for name in tables.drawn(inputs)}
     lines = [
-        f"# Results of profile {inputs.profile}", "",
-        "**[The scorecard](pages/scorecard.html)** says in one page what of the paper holds, what does not, and why."
-        " The other"
-        " pages, with explanations:", "",
+        f"# Results of profile {inputs.profile}", "", story.ABOUT, "", story.summary(inputs, found),
+        "**[The scorecard](pages/scorecard.html)** says of each claim why.", "",
+        story.overview(found, "pages/scorecard.html"), "", "The other pages, with explanations:", "",
     ]  # fmt: skip
     lines += [f"- [{title}](pages/{name}.html)" for name, title in TITLES.items() if name != scorecard.NAME]
     lines += ["", f"Tables, to be read, as numbers and for a paper; [all numbers as macros](tables/{macros.FILE}):", ""]
-    lines += [f"- {name}: {kinds(name)}" for name in tables.drawn(inputs)]
+    lines += [f"- {table.title} ({name}): {kinds(name)}" for name, table in drawn.items()]
     parts = [markdown("\n".join(lines))]
     for name, title in {"results": "Results", "claims": "Claims of the paper"}.items():
-        table = tables.draw(inputs, name)
-        parts.append(f'<h2>{title}</h2>\n<div class="output_subarea">\n{markdown(table.markdown())}</div>')
+        parts.append(f'<h2>{title}</h2>\n<div class="output_subarea">\n{markdown(drawn[name].markdown())}</div>')
     return page(f"Results, profile {inputs.profile}", inputs.profile, "\n".join(parts) + footer(inputs))
 
 

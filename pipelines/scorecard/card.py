@@ -19,7 +19,8 @@ from pipelines.scorecard.quantities import CellName, NotBuilt
 from pipelines.sources import Sources
 
 RULE = (
-    f"Each claim is a list of parts. It holds where the lower {1 - rule.ALPHA:.0%} confidence bound of every part passes; it"
+    "Each claim is a list of comparisons, its parts."
+    f" It holds where the lower {1 - rule.ALPHA:.0%} confidence bound of every part passes; it"
     f" does not hold where a part is refuted at {rule.ALPHA:g} over the number of parts (Holm's steps); else, and"
     f" where a part"
     " was not run, it is undecided. Bounds: Student's t at every number of trials, of paired differences where seeds"

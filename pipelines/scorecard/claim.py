@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.layout import number
 from pipelines.scorecard import budget, rule
 from pipelines.scorecard.quantities import CellName, Computed, Limit, Quantity
 from pipelines.scorecard.rule import Checked, Evidence, Range, Sample
@@ -108,7 +107,7 @@ def alike(first: Quantity, second: Quantity, margin: float) -> Part:
 
 def times(first: Quantity, second: Quantity, factor: float) -> Part:
     """first > factor * second."""
-    text = f"{first.name} is more than {factor:g} times {second.name}"
+    text = f"{first.name} is more than {f'{factor:g} times ' if factor != 1 else ''}{second.name}"
     return Part(text, ((1.0, first), (-factor, second)), Range(low=0.0))
 
 
@@ -155,19 +154,6 @@ class PartResult:
             return None
         return self.evidence.trials
 
-    @property
-    def said(self) -> str:
-        """In numbers."""
-        if self.word == rule.NOT_RUN:
-            return f"{self.part.text}: not run"
-        if self.evidence is None:
-            return f"{self.part.text}: no number"
-        text = f"{self.part.text}: {_signed(self.evidence.value)}"
-        if self.evidence.rule not in ("computed", "means as they stand"):
-            low, high = self.evidence.bounds(rule.ALPHA)
-            text += f", from {_signed(low)} to {_signed(high)}"
-        return f"{text}; {self.word}"
-
 
 @dataclass(frozen=True)
 class Result:
@@ -185,10 +171,10 @@ class Result:
 
     @property
     def evidence(self) -> str:
-        """One line: how many parts pass, and the ones that decided."""
+        """One line: how many comparisons pass, and how many do not."""
         if self.verdict == rule.NOT_RUN:
-            return f"none of {len(self.parts)} parts was run"
-        said = [f"{self.count(rule.PASSES)} of {len(self.parts)} parts pass"]
+            return f"none of {len(self.parts)} comparisons was run"
+        said = [f"{self.count(rule.PASSES)} of {len(self.parts)} comparisons pass"]
         for word in (rule.REFUTED, rule.OPEN, rule.TOO_FEW, rule.NOT_RUN):
             if self.count(word):
                 said.append(f"{self.count(word)} {word}")
@@ -251,7 +237,7 @@ def on_paper(inputs: Sources, claim: Claim) -> tuple[str, str]:
     tested = [_tested(part.range(inputs), some) for part, some in known]
     verdict, _ = rule.judged(tested, least=0)
     bare = any(one is not None and one.evidence is not None and "stand" in one.evidence.rule for one in tested)
-    some = f"on {len(known)} of {len(reading.parts)} parts" if len(known) < len(reading.parts) else ""
+    some = f"on {len(known)} of {len(reading.parts)} comparisons" if len(known) < len(reading.parts) else ""
     notes = [some, "a mean without spread is taken as it stands" if bare else ""]
     return verdict, "; ".join(filter(None, notes))
 
@@ -284,8 +270,3 @@ def _tested(wanted: Range, some: Sequence[tuple[float, Sample | None]]) -> Check
 def _lost(some: Sequence[tuple[float, Sample | None]]) -> tuple[int, int]:
     known = [one for _, one in some if one is not None]
     return sum(one.diverged for one in known), sum(one.missing for one in known)
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else ''}{number(value)}"
-

@@ -14,6 +14,7 @@ from pipelines.denoising.rows import label as denoising_label
 from pipelines.denoising.rows import method_of
 from pipelines.distances import LAMBDAS, MAIN_PRESET
 from pipelines.few_shot.tables import label as few_shot_label
+from pipelines.poisoning.rows import label as attack_label
 from pipelines.published import LABELS
 from pipelines.scorecard.quantities import CellName
 from pipelines.scorecard.rule import Sample
@@ -31,9 +32,10 @@ GROUPS = {
     "longer": "the longer run, 25% wrong", "longer-50": "the longer run, 50% wrong",
     "tuned": "equal tuning, softmax regression", "tuned-quarter": "equal tuning, convolutional network",
     "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
+    "mnist-untargeted": "untargeted attack", "mnist-targeted": "targeted attack",
     "long-tail": "long tail", "reweighting": "reweighting of digits", "stocbio-hypercleaning": "hyper-cleaning",
 }  # fmt: skip
-"""What a group of denoising cells is called."""
+"""What a group of cells is called."""
 
 
 def group_name(group: str) -> str:
@@ -48,8 +50,19 @@ def cell_name(group: str, variant: str) -> str:
     """A cell of the denoising family as it is read: "Penalty, same split, final (softmax regression)"."""
     method = method_of(variant)
     rest = variant.removeprefix(method).removeprefix("-")
-    more = f", T = {rest}" if group == "lower-steps" else f", {rest.replace('-', ' ')}" if rest else ""
+    wrong = f"{rest}% of labels drawn anew" if group == "stocbio-hypercleaning" else rest.replace("-", " ")
+    more = f", T = {rest}" if group == "lower-steps" else f", {wrong}" if rest else ""
     return f"{denoising_label(method)}{more} ({group_name(group)})"
+
+
+def attacker(variant: str) -> str:
+    """A poisoning cell as it is read: "gamma0-10" is Penalty with γ₀ = 10, "penalty-50" Penalty with T = 50."""
+    name, _, number = variant.rpartition("-")
+    if variant == "nu-without":
+        return "Penalty without ν"
+    if name in ("gamma0", "lambda0"):
+        return f"Penalty with {'γ₀' if name == 'gamma0' else 'λ₀'} = {number}"
+    return f"{attack_label(name)}, T = {number}," if number.isdigit() else attack_label(variant)
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ class OnTheWay:
 
     @property
     def name(self) -> str:
-        return f"after {5000 * self.place:,} upper iterations"
+        return f"Penalty on example 2, T = 1, after {5000 * self.place:,} upper iterations"
 
     @property
     def cells(self) -> tuple[CellName, ...]:
@@ -127,7 +140,7 @@ class Seconds:
 
     @property
     def name(self) -> str:
-        return f"{LABELS[self.method]} on example {self.example[2:]}, T = {self.steps}"
+        return f"the time of {LABELS[self.method]} on example {self.example[2:]}, T = {self.steps}"
 
     def ours(self, inputs: Sources) -> Sample | None:
         for row in inputs.timings["rows"]:
@@ -259,8 +272,9 @@ class IterationTime:
 
     @property
     def name(self) -> str:
-        what = cell_name(self.group, self.variant) if self.family == "denoising" else f"{self.variant} ({self.group})"
-        return f"an upper iteration of {what}"
+        here = cell_name(self.group, self.variant)
+        other = f"{LABELS[self.variant]} ({group_name(self.group)})"
+        return f"an upper iteration of {here if self.family == 'denoising' else other}"
 
     @property
     def source(self) -> str:
@@ -331,7 +345,8 @@ class Attack(OfCell):
 
     @property
     def name(self) -> str:
-        return f"{LABELS[self.variant]} with {self.points} poisons ({self.group})"
+        kind = f"{'targeted' if self.targeted else 'untargeted'} attack{', digits' * self.group.startswith('digits')}"
+        return f"{attacker(self.variant)} with {self.points} poisons ({kind})"
 
     def ours(self, inputs: Sources) -> Sample | None:
         # an attack that came to no number did the least harm there is

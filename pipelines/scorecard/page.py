@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipelines import records, tracking
-from pipelines.layout import plus_minus
 from pipelines.scorecard import rule
 from pipelines.scorecard.card import RULE, Judged, counts, judged, to_run
 from pipelines.scorecard.claim import PartResult
 from pipelines.scorecard.quantities import CellName, Limit, Quantity
-from pipelines.scorecard.rule import Sample
+from pipelines.scorecard.reasons import amount, called, needed, outcome
 from pipelines.scorecard.story import story
 from pipelines.sources import MADE_BY, REPORTS, Sources
 
@@ -41,7 +40,7 @@ def body(inputs: Sources, markdown: object) -> str:
             f'<div class="story">{markdown(story(inputs, found))}</div>',
             "<h2>The claims</h2>",
             claims(inputs, found),
-            "<h2>The rule</h2>",
+            '<h2 id="rule">The rule</h2>',
             f"<p>{html.escape(RULE)} In full: <code>pipelines/scorecard/rule.py</code>; every comparison with its bounds:"
             f" {_link(PARTS, 'claim-parts')} ({_link(PARTS.replace('.md', '.csv'), 'numbers')}).</p>",
             labels(),
@@ -50,8 +49,8 @@ def body(inputs: Sources, markdown: object) -> str:
 
 
 def labels() -> str:
-    """What the words beside the verdicts mean."""
-    said = {
+    """What the words on the page mean: those beside a verdict, and those in the claims."""
+    beside = {
         "full budget": "the paper's iterations, trials' settings and data",
         "cut budget": "the paper's data, fewer iterations or training images",
         "a part of the data": "some of the paper's data set, never called by its name",
@@ -59,8 +58,26 @@ def labels() -> str:
         "timed here": "seconds of one machine: orders and ratios alone are judged",
         "computed": "a number without trials, computed in float64",
     }
-    rows = "".join(f"<dt>{word}</dt><dd>{text}</dd>" for word, text in said.items())
-    return f'<h3>The words beside a verdict</h3><dl class="words">{rows}</dl>'
+    used = {
+        "C, S, N": "claims of the paper, of the stocBiO slides and of the authors' note",
+        "T": "steps in v for each one in u",
+        "γ, γ₀": "the weight of the penalty, and where it starts; it grows while it runs",
+        "λ, λ₀": "the share of g that is added to the steps in v, and where it starts; it shrinks while it runs",
+        "ν": "the multiplier of an augmented Lagrangian, beside the penalty",
+        "ρ": "the step size in v",
+        "by the text's rules": "what the text says where the released code does otherwise; its preset is called described",
+        "Val-only, Train+Val, Oracle": "training on the clean validation set, on it and all noisy labels, and on the right"
+        " labels",
+        "hypergradient": "df/du along the lower solution v*(u)",
+        "poisons": "points added to the training data to do harm: untargeted, to the accuracy; targeted, that eights be read"
+        " as threes; clean-label, one image with its right label for one target",
+        "McNemar": "two shares of the same cases are compared by the cases of which they say different things",
+    }  # fmt: skip
+    parts = []
+    for title, some, anchor in (("The words beside a verdict", beside, ' id="words"'), ("Words in the claims", used, "")):
+        rows = "".join(f"<dt>{word}</dt><dd>{text}</dd>" for word, text in some.items())
+        parts.append(f'<h3{anchor}>{title}</h3><dl class="words">{rows}</dl>')
+    return "\n".join(parts)
 
 
 def claims(inputs: Sources, found: Sequence[Judged]) -> str:
@@ -69,7 +86,7 @@ def claims(inputs: Sources, found: Sequence[Judged]) -> str:
     verdicts = [(ALL, f"all {len(found)}"), *((word, f"{word} ({count})") for word, count in many.items())]
     parts = ['<section class="claims">', style(sections)]
     parts += _buttons("verdict", "v", verdicts)
-    parts += _buttons("section", "s", [(ALL, "all parts"), *((one, one) for one in sections)])
+    parts += _buttons("section", "s", [(ALL, "the whole paper"), *((one, one) for one in sections)])
     # by verdict, then by number
     order = {word: place for place, word in enumerate(rule.VERDICTS)}
     ordered = sorted(found, key=lambda one: order[one.first.verdict])
@@ -106,7 +123,7 @@ def card(inputs: Sources, one: Judged) -> str:
         f"<h3>{claim.id}: {html.escape(claim.sentence)}</h3>",
     ]
     if first.label.said and first.verdict != rule.NOT_RUN:
-        parts.append(f"<p>Reached under: {html.escape(first.label.said)}. {html.escape(first.evidence)}.{_trouble(one)}</p>")
+        parts.append(f"<p>Reached with {html.escape(first.label.said)}. {html.escape(first.evidence)}.{_trouble(one)}</p>")
     if first.deciding:
         parts.append(_evidence(inputs, first.deciding))
     run = to_run(inputs, first)
@@ -144,7 +161,10 @@ def _code(text: str) -> str:
 
 def _evidence(inputs: Sources, deciding: Sequence[PartResult]) -> str:
     """The parts that decided, and the numbers they are made of, the published beside ours."""
-    items = [f"<li>{html.escape(part.said)}{_how(part)}</li>" for part in deciding[:SHOWN]]
+    items = [
+        f"<li>{html.escape(needed(inputs, part))}. Here {html.escape(outcome(part))}: <b>{part.word}</b>{_how(part)}</li>"
+        for part in deciding[:SHOWN]
+    ]
     if len(deciding) > SHOWN:
         items.append(f'<li>and {len(deciding) - SHOWN} more: {_link(PARTS, "claim-parts")}</li>')
     terms = [term for part in deciding[:SHOWN] for _, term in part.part.terms if not isinstance(term, Limit)]
@@ -161,23 +181,17 @@ def _how(part: PartResult) -> str:
 
 def _row(inputs: Sources, term: Quantity) -> str:
     mine, theirs = term.ours(inputs), term.theirs()
-    cells = [html.escape(term.name)]
+    cells = [html.escape(called(inputs, term))]
     for one in (mine, theirs):
         if one is None:
             cells.append("-")
             continue
-        text = one.printed or _short(one)
+        text = amount(one)
         if one.estimate.sd is None and not one.exact and one is not mine:
             text += ", without spread"
         many = f" (n = {one.estimate.n})" if one.estimate.n else ""
         cells.append(text.replace(" ± ", "\u00a0±\u00a0") + many)
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _short(one: Sample) -> str:
-    if one.estimate.mean is None:
-        return "no number"
-    return f"{one.estimate.mean:.3g}" if one.exact else plus_minus(one.estimate)
 
 
 def _links(inputs: Sources, one: Judged) -> str:

@@ -1,4 +1,5 @@
-"""The story in one page for a hurried reader: what holds, what does not, what was unequal, what the released code does.
+"""The story in one page for a hurried reader: what is compared, what holds, what does not and why, what was unequal, what
+the released code does.
 
 Every number is read from the records, every verdict is the rule's. What the authors' code does is written down here, since
 it was found by reading it; what it changes is said from the experiments, where a profile has them.
@@ -12,19 +13,36 @@ from pipelines import told
 from pipelines.denoising.rows import has, is_idle, quirk
 from pipelines.layout import interval
 from pipelines.scorecard import rule
-from pipelines.scorecard.card import Judged, counts
-from pipelines.scorecard.claim import PartResult
+from pipelines.scorecard.card import Judged, counts, to_run
+from pipelines.scorecard.reasons import because, decided
 from pipelines.sources import Sources
+
+ABOUT = (
+    "The paper is *Penalty Method for Inversion-Free Deep Bilevel Optimization* (A. Mehra and J. Hamm, ACML 2021). An upper"
+    " variable u is chosen so that a cost f is small where a lower variable v, trained by T steps for each one of u, solves"
+    " a problem g that depends on u. **Penalty**, the paper's method, adds γ/2 |∇g|² to f instead of solving for v. Its"
+    " rivals are **ApproxGrad**, which solves a linear system for the gradient in u, **RMD**, which goes back through the T"
+    " steps, and **GD**, which leaves out that v depends on u."
+)
+WORDS = {rule.PASSES: "there", rule.REFUTED: "refuted", rule.OPEN: "not told apart"}
+"""Of a lead."""
+READING = (
+    "How to read on: a claim is a list of comparisons. It **holds** where every one of them passes with 95% confidence, and"
+    " **does not hold** where one is refuted; it is **undecided** where the trials do not tell, or a comparison was not run."
+    " *Needed* is what the claim says of one comparison, *here* what came out (mean ± s.d. over trials, bounds at 95%),"
+    " *published* what the paper prints. A verdict is by the settings of the released code, where another reading (the"
+    " text's rules, a longer budget, equal tuning) is not named. [The words](#words) and [the rule](#rule) stand at the end."
+)
 
 
 def story(inputs: Sources, found: Sequence[Judged]) -> str:
     """The whole, as Markdown."""
     return "\n\n".join(
         [
-            summary(inputs, found),
-            "### What holds", holding(found),
-            "### What does not hold", failing(found),
-            "### What is undecided, and what was not run", open_ones(found),
+            ABOUT, summary(inputs, found), overview(found), READING,
+            "### What holds", holding(inputs, found),
+            "### What does not hold", failing(inputs, found),
+            "### What is undecided, and what was not run", open_ones(inputs, found),
             "### What was unequal in the comparison", unequal(inputs, found),
             "### What we found in the released code", released(inputs),
         ]
@@ -37,8 +55,8 @@ def summary(inputs: Sources, found: Sequence[Judged]) -> str:
     said = {
         "embedded": "Nothing here was computed on the paper's image data: what stands in for them is said at every verdict.",
         "cpu": "The synthetic examples are at the paper's full scale; images are the paper's where no part or stand-in"
-        " is named,"
-        " and their budgets are cut, which is said at every verdict: a short budget can turn the order of two methods.",
+        " is named, and their budgets are cut, which is said at every verdict: a short budget can turn the order of two"
+        " methods.",
         "paper": "Budgets are the paper's, but where a verdict says otherwise.",
     }[inputs.profile]
     return (
@@ -48,72 +66,72 @@ def summary(inputs: Sources, found: Sequence[Judged]) -> str:
     )
 
 
-def _link(one: Judged) -> str:
-    return f"[{one.claim.id}](#{one.claim.id})"
+def overview(found: Sequence[Judged], page: str = "") -> str:
+    """The numbers of the claims by part of the paper and verdict, as a table in Markdown; `page`: the address of the
+    scorecard."""
+    lines = ["| part of the paper | " + " | ".join(rule.VERDICTS) + " |", "|:--" * (len(rule.VERDICTS) + 1) + "|"]
+    for section in dict.fromkeys(one.claim.section for one in found):
+        cells = [
+            ", ".join(_link(one, page) for one in found if (one.claim.section, one.first.verdict) == (section, verdict))
+            for verdict in rule.VERDICTS
+        ]
+        lines.append(f"| {section} | " + " | ".join(cell or "-" for cell in cells) + " |")
+    return "\n".join(lines)
 
 
-def _under(one: Judged) -> str:
-    return f" *({one.first.label.word})*" if one.first.label.word else ""
+def _link(one: Judged, page: str = "") -> str:
+    return f"[{one.claim.id}]({page}#{one.claim.id})"
 
 
-def holding(found: Sequence[Judged]) -> str:
-    """The claims that hold, each with its label, and where another reading says otherwise."""
+def _head(one: Judged) -> str:
+    """Number, part of the paper, budget, sentence."""
+    under = ", ".join(filter(None, (one.claim.section, one.first.label.word)))
+    return f"- {_link(one)} *({under})* {one.claim.sentence}"
+
+
+def _others(one: Judged) -> str:
+    """The readings whose verdict is another."""
+    apart = [f"{two.reading.name}: {two.verdict}" for two in one.results[1:] if two.verdict != one.first.verdict]
+    return f" But {'; '.join(apart)}." if apart else ""
+
+
+def _remark(one: Judged) -> str:
+    return f" {one.claim.remark}" if one.claim.remark else ""
+
+
+def holding(inputs: Sources, found: Sequence[Judged]) -> str:
+    """The claims that hold, each with a comparison it rests on, and where another reading says otherwise."""
     lines = []
     for one in found:
         if one.first.verdict == rule.HOLDS:
-            apart = [f"{two.reading.name}: {two.verdict}" for two in one.results[1:] if two.verdict != rule.HOLDS]
-            more = f" But {'; '.join(apart)}." if apart else ""
-            lines.append(f"- {_link(one)}{_under(one)} {one.claim.sentence}{more}")
+            why, count = because(inputs, one.first.deciding[0]), len(one.first.parts)
+            many = f"All {count} comparisons pass; the first" if count > 1 else "Its one comparison passes;"
+            lines.append(f"{_head(one)} {many} {why}.{_others(one)}")
     return "\n".join(lines) or "None."
 
 
-def failing(found: Sequence[Judged]) -> str:
-    """The claims that do not hold, with the parts that are refuted, and where another reading says otherwise."""
+def failing(inputs: Sources, found: Sequence[Judged]) -> str:
+    """The claims that do not hold, with a comparison that is refuted, and where another reading says otherwise."""
+    lines = [
+        f"{_head(one)} **Refuted;** {decided(inputs, one.first)}.{_others(one)}{_remark(one)}"
+        for one in found if one.first.verdict == rule.FAILS
+    ]  # fmt: skip
+    return "\n".join(lines) or "None."
+
+
+def open_ones(inputs: Sources, found: Sequence[Judged]) -> str:
+    """Undecided claims with the reason, and those not run with what would run them."""
     lines = []
     for one in found:
-        if one.first.verdict == rule.FAILS:
-            parts = [part for part in one.first.parts if part.word == rule.REFUTED]
-            why = "; ".join(map(in_short, parts[:2])) + (f"; and {len(parts) - 2} more" if len(parts) > 2 else "")
-            apart = [f"{two.reading.name}: {two.verdict}" for two in one.results[1:] if two.verdict != rule.FAILS]
-            more = f" But {'; '.join(apart)}." if apart else ""
-            lines.append(f"- {_link(one)}{_under(one)} {one.claim.sentence} **Refuted** {why}.{more}")
+        if one.first.verdict == rule.OPEN and one.first.passes_so_far:
+            rest = to_run(inputs, one.first).said
+            lines.append(f"{_head(one)} **Passes so far:** {one.first.evidence}; {rest}.{_others(one)}")
+        elif one.first.verdict == rule.OPEN:
+            lines.append(f"{_head(one)} **Open;** {decided(inputs, one.first)}.{_others(one)}")
+    for one in found:
+        if one.first.verdict == rule.NOT_RUN:
+            lines.append(f"{_head(one)} **Not run:** {to_run(inputs, one.first).said}.{_others(one)}")
     return "\n".join(lines) or "None."
-
-
-def in_short(part: PartResult) -> str:
-    """A part and how far off it is."""
-    return f"that {part.part.text} ({_apart(part)})"
-
-
-def _apart(part: PartResult) -> str:
-    if part.evidence is None:
-        return "no number"
-    if part.evidence.rule == "computed":
-        return f"it is {part.evidence.value:.3g}"
-    low, high = part.evidence.bounds(rule.ALPHA)
-    return f"difference {part.evidence.value:+.3g}, from {low:+.3g} to {high:+.3g}"
-
-
-def open_ones(found: Sequence[Judged]) -> str:
-    """Undecided claims by their reason, and the numbers of those not run."""
-    undecided = [one for one in found if one.first.verdict == rule.OPEN]
-    so_far = [one for one in undecided if one.first.passes_so_far]
-    others = [one for one in undecided if one not in so_far]
-    missing = [one for one in found if one.first.verdict == rule.NOT_RUN]
-    lines = []
-    if so_far:
-        lines.append("- Every part that was run passes, but some were not run: " + _listed(so_far) + ".")
-    if others:
-        lines.append("- Not told apart, or too few trials: " + _listed(others) + ".")
-    if missing:
-        lines.append(
-            "- Not run: " + ", ".join(map(_link, missing)) + ". Each says below what would run it, and for how long."
-        )
-    return "\n".join(lines) or "None."
-
-
-def _listed(some: Sequence[Judged]) -> str:
-    return ", ".join(f"{_link(one)} ({one.first.evidence})" for one in some)
 
 
 def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
@@ -126,8 +144,8 @@ def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
         " code alone."
     ]
     if tuned:
-        said = "; ".join(f"{part.part.text}: {part.word} ({_apart(part)})" for part in tuned.parts)
-        lines[0] += f" After equal tuning: {said}."
+        said = "; ".join(f"*{WORDS.get(part.word, part.word)}*, {because(inputs, part)}" for part in tuned.parts)
+        lines[0] += f" After equal tuning Penalty's lead (claim C14) is {said}."
     one_step = _effect(inputs, "approxgrad-one-step")
     lines.append(f"- CIFAR-10: ApproxGrad's script takes one lower step where Penalty's takes 20.{one_step}")
     longer = next((one for one in by_id["C06"].results if "step size" in one.reading.name), None)
@@ -136,9 +154,8 @@ def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
         + (f" With a lower step size of 0.05 and T = 100 it converges: {longer.verdict}." if longer else "")
     )
     lines.append(
-        "- Few-shot learning: the released ApproxGrad moves the encoder by the implicit term of one task of a"
-        " meta-batch; heads"
-        " are fitted at meta-test by 1e-3 for Penalty and 1e-2 for ApproxGrad."
+        "- Few-shot learning: the released ApproxGrad moves the shared layers by the second-order term of one task alone of"
+        " those of an upper step; a new task's last layer is fitted with step size 1e-3 for Penalty and 1e-2 for ApproxGrad."
     )
     lines.append("- Poisoning: RMD's numbers are those its authors published, whole percents; no run of the paper's.")
     return "\n".join(lines)

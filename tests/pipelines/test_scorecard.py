@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 from pipelines import pages, published, settings, sources, summary
-from pipelines.scorecard import budget, card, claim, page, rule, story
+from pipelines.scorecard import budget, card, claim, page, reasons, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
-from pipelines.scorecard.measured import Accuracy, FewShot, FewShotAfter
+from pipelines.scorecard.measured import Accuracy, Distance, FewShot, FewShotAfter
 from pipelines.scorecard.quantities import NotBuilt
 from pipelines.scorecard.targets import Broken, QuotedShare, published_bound
 from pipelines.sources import Sources
@@ -321,15 +321,63 @@ def test_the_page_is_whole(inputs: Sources) -> None:
 
 def test_the_story_follows_the_verdicts(inputs: Sources) -> None:
     found = card.judged(inputs)
-    assert "[C02](#C02)" in story.holding(found) and "[C02](#C02)" not in story.failing(found)
+    assert "[C02](#C02)" in story.holding(inputs, found) and "[C02](#C02)" not in story.failing(inputs, found)
 
     def off(trials: Any) -> None:
         for trial in trials:
             trial["last"]["error"] += 1.0
 
     found = card.judged(edited(inputs, "synthetic", "ex1-penalty-released", off))
-    assert "[C02](#C02)" not in story.holding(found)
-    assert "**Refuted** that Penalty on example 1, T = 5 is below 0.05 (difference +0.96" in story.failing(found)
+    inputs = edited(inputs, "synthetic", "ex1-penalty-released", off)
+    assert "[C02](#C02)" not in story.holding(inputs, found)
+    here = reasons.amount(Distance("ex1", "penalty", 5).ours(inputs))
+    assert f"**Refuted;** needed: Penalty on example 1, T = 5 is below 0.05; here: {here};" in story.failing(inputs, found)
+    # each claim stands once in the overview, under its verdict
+    rows = [line.split(" | ") for line in story.overview(found, "x.html").splitlines()[2:]]
+    for one in found:
+        (row,) = [row for row in rows if row[0].removeprefix("| ") == one.claim.section]
+        assert f"[{one.claim.id}](x.html#{one.claim.id})" in row[1 + rule.VERDICTS.index(one.first.verdict)]
+    # nothing is open or not run without a reason
+    for line in story.open_ones(inputs, found).splitlines():
+        assert re.search(r"\*\*(Passes so far:|Open;|Not run:)\*\* \S", line), line
+
+
+def parts_of(inputs: Sources, identity: str) -> list[claim.PartResult]:
+    return list(of(inputs, identity).first.parts)
+
+
+def test_what_a_comparison_rests_on(inputs: Sources, every: dict[str, Sources]) -> None:
+    """Numbers as a reader knows them, not as the contrast is computed: by hand."""
+    part = next(one for one in parts_of(inputs, "C02") if one.part.text == "Penalty on example 1, T = 5 is below 0.05")
+    value = Distance("ex1", "penalty", 5).ours(inputs)
+    assert value is not None and value.estimate.mean is not None and part.evidence is not None
+    ends = [one + 0.05 for one in part.evidence.bounds(rule.ALPHA)]
+    assert reasons.outcome(part) == f"{value.estimate.mean:.3g}, from {ends[0]:.3g} to {ends[1]:.3g}"
+    # of two the one that is named first, less the other
+    part = next(one for one in parts_of(inputs, "C24") if "Label flipping" in one.part.text)
+    first, second = (term.ours(inputs) for _, term in reversed(part.part.terms))
+    assert first is not None and second is not None
+    apart = (first.estimate.mean or 0.0) - (second.estimate.mean or 0.0)
+    assert reasons.outcome(part).startswith(f"difference {apart:+.2f}, from ")
+    assert f"here: {reasons.amount(first)} and {reasons.amount(second)} (" in reasons.because(inputs, part)
+    # so many times: the ratio
+    part = parts_of(inputs, "C27")[0]
+    samples = [term.ours(inputs) for _, term in part.part.terms]
+    if None not in samples:
+        ratio = samples[0].estimate.mean / samples[1].estimate.mean  # type: ignore[union-attr, operator]
+        assert f"({reasons.number(ratio)} times)" in reasons.because(inputs, part)
+    # what is computed: the whole line of its table, with its bound
+    part = parts_of(inputs, "C38")[-1]
+    (row,) = [one for one in inputs.theory["demonstrations"]["rows"] if one["computed"].startswith(part.part.text)]
+    said = reasons.because(inputs, part)
+    assert said == f"needed: {row['computed']}: {row['bound']}; here: {row['number']:.3g}"
+    # shares: the cases that tell two apart, so many of how many
+    digits = of(every["embedded"], "C31").results[1]
+    shares = {one.evidence.rule: one for one in digits.parts if one.evidence}
+    assert re.search(r"here: \d+ of \d+ ", reasons.because(every["embedded"], shares["Wilson"]))
+    assert "of the" in reasons.outcome(shares["McNemar, exact"]) and "cases that tell the two apart" in reasons.because(
+        every["embedded"], shares["McNemar, exact"]
+    )
 
 
 def test_the_tables_say_the_same_as_the_page(inputs: Sources) -> None:

@@ -67,7 +67,7 @@ def _linear(example: str, method: str) -> list[Part]:
     what = f"{LABELS[method]} on example {example[2:]}: the seconds at T = 5"
     return [
         Part(f"{what} are at most a tenth above the line from T = 1 to 10", (*ends, (-0.9, five)), Range(low=0.0)),
-        Part(f"{what} are at most a tenth below it", (*ends, (-1.1, five)), Range(high=0.0)),
+        Part(f"{what} are at most a tenth below the line from T = 1 to 10", (*ends, (-1.1, five)), Range(high=0.0)),
     ]
 
 

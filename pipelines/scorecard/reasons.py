@@ -1,0 +1,130 @@
+"""What a comparison rests on, in words made of its numbers: what the claim needs, what came out here, what is published.
+
+A contrast is computed as a sum (`pipelines.scorecard.rule`); a reader is told the numbers it is made of: of a mean held
+against a limit the mean itself, of two shares of the same cases the cases that tell the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipelines.layout import number, plus_minus
+from pipelines.scorecard import rule
+from pipelines.scorecard.claim import PartResult, Result
+from pipelines.scorecard.quantities import Computed, Limit, Quantity
+from pipelines.scorecard.rule import Evidence, Sample
+from pipelines.sources import Sources
+
+AS_THEY_STAND = ("computed", "means as they stand")
+"""Rules whose number is its own bound."""
+
+
+def called(inputs: Sources, term: Quantity) -> str:
+    """A quantity's name; of what is computed the whole line of its table."""
+    row = term.row(inputs) if isinstance(term, Computed) else None
+    return term.name if row is None else str(row["computed"])
+
+
+def needed(inputs: Sources, part: PartResult) -> str:
+    """What the claim needs of a comparison."""
+    (_, term), *_ = part.part.terms
+    row = term.row(inputs) if isinstance(term, Computed) else None
+    return part.part.text if row is None else f"{row['computed']}: {row['bound']}"
+
+
+def amount(one: Sample | None) -> str:
+    """A sample as it is read: mean and standard deviation, of shares so many of how many."""
+    if one is None:
+        return "not run"
+    if one.printed:
+        return one.printed
+    if one.cases:
+        return f"{sum(one.cases.values())} of {len(one.cases)}"
+    if one.estimate.mean is None:
+        return "no number"
+    return f"{one.estimate.mean:.3g}" if one.exact else plus_minus(one.estimate)
+
+
+def outcome(part: PartResult) -> str:
+    """The number that was judged, with its one-sided bounds at the level of a verdict."""
+    evidence = part.evidence
+    if evidence is None:
+        return rule.NOT_RUN if part.word == rule.NOT_RUN else "no number"
+    if evidence.rule.startswith("McNemar"):
+        ends = [f"{100 * (one + 0.5):.0f}" for one in (evidence.value, *evidence.bounds(rule.ALPHA))]
+        return f"{ends[0]}% of the {evidence.trials} cases that tell the two apart, from {ends[1]} to {ends[2]}%"
+    measured = _measured(part)
+    if len(measured) == 1:
+        limit = sum(held * term.value for held, term in part.part.terms if isinstance(term, Limit))
+        return _bounded(evidence, -limit, 1, _short)
+    weight = measured[0][0]
+    if all(abs(one) == 1 for one, _ in measured):
+        return f"difference {_bounded(evidence, 0.0, weight, _signed)}"
+    return f"margin {_bounded(evidence, 0.0, 1, _signed)}"
+
+
+def because(inputs: Sources, part: PartResult) -> str:
+    """In one sentence: what the claim needs, what came out here, and what is published."""
+    terms = [term for _, term in _measured(part)]
+    said = [f"needed: {needed(inputs, part)}"]
+    samples = [term.ours(inputs) for term in terms]
+    if part.word == rule.TOO_FEW:
+        said.append(f"here: {part.trials} trials, and a verdict takes {rule.LEAST}")
+    elif len(terms) == 1 and part.word != rule.OPEN and not _cases(samples):
+        said.append(f"here: {amount(samples[0])}")
+    elif len(terms) == 1:
+        said.append(f"here: {amount(samples[0])} ({outcome(part)})")
+    elif len(terms) > 2:
+        named = ", ".join(f"{term.name} {amount(one)}" for term, one in zip(terms, samples, strict=True))
+        said.append(f"here: {named} ({outcome(part)})")
+    else:
+        said.append(f"here: {' and '.join(map(amount, samples))} ({_ratio(part, samples) or outcome(part)})")
+    theirs = [term.theirs() for term in terms]
+    if theirs and None not in theirs:
+        said.append(f"published: {' and '.join(map(amount, theirs))}")
+    return "; ".join(said)
+
+
+def decided(inputs: Sources, result: Result) -> str:
+    """Why a reading has its verdict: the first of the comparisons that decided, and how many more there are."""
+    first, *more = result.deciding
+    rest = f"; and {len(more)} more of {len(result.parts)} comparisons" if more else ""
+    return because(inputs, first) + rest
+
+
+def _measured(part: PartResult) -> list[tuple[float, Quantity]]:
+    """(weight, quantity) of what is no limit; of two the one that the sentence names first."""
+    found = [(weight, term) for weight, term in part.part.terms if not isinstance(term, Limit)]
+    if len(found) == 2:
+        # of two names that begin alike the longer one is meant
+        found.sort(key=lambda pair: (part.part.text.find(pair[1].name), -len(pair[1].name)))
+    return found
+
+
+def _cases(samples: list[Sample | None]) -> bool:
+    return any(one is not None and bool(one.cases) for one in samples)
+
+
+def _ratio(part: PartResult, samples: list[Sample | None]) -> str:
+    """Of a part that says so many times: how many times it is; "" for others."""
+    weights = [weight for weight, _ in _measured(part)]
+    means = [one.estimate.mean if one is not None else None for one in samples]
+    if len(weights) != 2 or abs(weights[1]) == 1 or None in means or not means[1]:
+        return ""
+    return f"{number((means[0] or 0.0) / means[1])} times"
+
+
+def _bounded(evidence: Evidence, shift: float, sign: float, said: Callable[[float], str]) -> str:
+    """A contrast, moved or turned around, with its bounds."""
+    low, high = evidence.bounds(rule.ALPHA)
+    ends = [said(sign * one + shift) for one in ((low, high) if sign > 0 else (high, low))]
+    value = said(sign * evidence.value + shift)
+    return value if evidence.rule in AS_THEY_STAND else f"{value}, from {ends[0]} to {ends[1]}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else ''}{number(value)}"
