@@ -12,8 +12,8 @@ from typing import Any
 from pipelines import accuracies, comparison, published
 from pipelines.layout import Table, listed, number, plus_minus, printed
 from pipelines.published import LABELS
-from pipelines.scorecard import card, rule
-from pipelines.scorecard.reasons import decided
+from pipelines.scorecard import card
+from pipelines.scorecard.reasons import why
 from pipelines.sources import Sources
 
 Row = Mapping[str, Any]
@@ -137,9 +137,8 @@ def judged(inputs: Sources, *ids: str) -> str:
             lines.append(f"- **{one.claim.id}** {one.claim.sentence}")
             for result in one.results:
                 under = f", {result.label.word}" if result.label.word else ""
-                open_or_not = result.verdict in (rule.FAILS, rule.OPEN) and not result.passes_so_far
-                why = f"; {decided(inputs, result)}" if open_or_not else ""
-                lines.append(f"    - {result.reading.name}: **{result.verdict}** ({result.evidence}{under}){why}")
+                reason = why(inputs, result)
+                lines.append(f"    - {result.reading.name}: **{result.verdict}** ({result.evidence}{under}){reason}")
     return "\n".join([*lines, "", "All claims, with the comparisons they rest on: [scorecard](scorecard.html)."])
 
 

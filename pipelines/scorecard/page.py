@@ -13,7 +13,7 @@ from pipelines.scorecard import rule
 from pipelines.scorecard.card import RULE, Judged, counts, judged, to_run
 from pipelines.scorecard.claim import PartResult
 from pipelines.scorecard.quantities import CellName, Limit, Quantity
-from pipelines.scorecard.reasons import amount, called, needed, outcome
+from pipelines.scorecard.reasons import amount, called, needed, outcome, why
 from pipelines.scorecard.story import story
 from pipelines.sources import MADE_BY, REPORTS, Sources
 
@@ -123,7 +123,7 @@ def card(inputs: Sources, one: Judged) -> str:
         f"<h3>{claim.id}: {html.escape(claim.sentence)}</h3>",
     ]
     if first.label.said and first.verdict != rule.NOT_RUN:
-        parts.append(f"<p>Reached with {html.escape(first.label.said)}. {html.escape(first.evidence)}.{_trouble(one)}</p>")
+        parts.append(f"<p>Basis: {html.escape(first.label.said)}. {html.escape(first.evidence)}.{_trouble(one)}</p>")
     if first.deciding:
         parts.append(_evidence(inputs, first.deciding))
     run = to_run(inputs, first)
@@ -131,7 +131,8 @@ def card(inputs: Sources, one: Judged) -> str:
         word = "Not run" if first.verdict == rule.NOT_RUN else "To run the rest"
         parts.append(f"<p>{word}: {_code(run.said)}.</p>")
     others = [
-        f"<li>{html.escape(two.reading.name)}: <b>{two.verdict}</b>{_label(two.label.word)} {html.escape(two.evidence)}</li>"
+        f"<li>{html.escape(two.reading.name)}: <b>{two.verdict}</b>{_label(two.label.word)} {html.escape(two.evidence)}"
+        f"{html.escape(why(inputs, two))}</li>"
         for two in one.results[1:]
     ]
     if others:

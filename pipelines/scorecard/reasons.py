@@ -66,20 +66,18 @@ def outcome(part: PartResult) -> str:
 def because(inputs: Sources, part: PartResult) -> str:
     """In one sentence: what the claim needs, what came out here, and what is published."""
     terms = [term for _, term in _measured(part)]
-    said = [f"needed: {needed(inputs, part)}"]
-    samples = [term.ours(inputs) for term in terms]
-    if part.word == rule.TOO_FEW:
-        said.append(f"here: {part.trials} trials, and a verdict takes {rule.LEAST}")
-    elif len(terms) == 1 and part.word != rule.OPEN and not _cases(samples):
-        said.append(f"here: {amount(samples[0])}")
-    elif len(terms) == 1:
-        said.append(f"here: {amount(samples[0])} ({outcome(part)})")
-    elif len(terms) > 2:
-        named = ", ".join(f"{term.name} {amount(one)}" for term, one in zip(terms, samples, strict=True))
-        said.append(f"here: {named} ({outcome(part)})")
+    samples, theirs = [term.ours(inputs) for term in terms], [term.theirs() for term in terms]
+    if len(terms) > 2:
+        here = ", ".join(f"{term.name}: {amount(one)}" for term, one in zip(terms, samples, strict=True))
     else:
-        said.append(f"here: {' and '.join(map(amount, samples))} ({_ratio(part, samples) or outcome(part)})")
-    theirs = [term.theirs() for term in terms]
+        here = " and ".join(map(amount, samples))
+    # a mean that is clearly on one side of a limit needs no bounds
+    if len(terms) > 1 or part.word == rule.OPEN or any(one is not None and one.cases for one in samples):
+        here += f" ({_ratio(part, samples) or outcome(part)})"
+    if part.word == rule.TOO_FEW:
+        mcnemar = part.evidence is not None and part.evidence.rule.startswith("McNemar")
+        here += f", of {part.trials} {'such cases' if mcnemar else 'trials'}, where a verdict takes {rule.LEAST}"
+    said = [f"needed: {needed(inputs, part)}", f"here: {here}"]
     if theirs and None not in theirs:
         said.append(f"published: {' and '.join(map(amount, theirs))}")
     return "; ".join(said)
@@ -92,6 +90,13 @@ def decided(inputs: Sources, result: Result) -> str:
     return because(inputs, first) + rest
 
 
+def why(inputs: Sources, result: Result) -> str:
+    """The same of a reading that does not hold or is not settled, to be put behind its verdict; "" of others."""
+    if result.verdict not in (rule.FAILS, rule.OPEN) or result.passes_so_far:
+        return ""
+    return f"; {decided(inputs, result)}"
+
+
 def _measured(part: PartResult) -> list[tuple[float, Quantity]]:
     """(weight, quantity) of what is no limit; of two the one that the sentence names first."""
     found = [(weight, term) for weight, term in part.part.terms if not isinstance(term, Limit)]
@@ -99,10 +104,6 @@ def _measured(part: PartResult) -> list[tuple[float, Quantity]]:
         # of two names that begin alike the longer one is meant
         found.sort(key=lambda pair: (part.part.text.find(pair[1].name), -len(pair[1].name)))
     return found
-
-
-def _cases(samples: list[Sample | None]) -> bool:
-    return any(one is not None and bool(one.cases) for one in samples)
 
 
 def _ratio(part: PartResult, samples: list[Sample | None]) -> str:

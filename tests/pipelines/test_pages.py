@@ -89,7 +89,9 @@ def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
     # every link inside leads somewhere
     tables.main(["cpu"])
     for link in re.findall(r'href="([^"]+)"', found[0]["index.html"]):
-        assert (place / "reports/cpu" / link).exists()
+        path, _, place_in = link.partition("#")
+        target = place / "reports/cpu" / path
+        assert target.exists() and (not place_in or f'id="{place_in}"' in target.read_text()), link
 
 
 def test_a_missing_figure_is_named(place: Path) -> None:
