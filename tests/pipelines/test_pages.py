@@ -97,7 +97,7 @@ def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
 def test_a_missing_figure_is_named(place: Path) -> None:
     made_up.write_results(place, "cpu")
     with pytest.raises(
-        UserError, match=r"figure-1.png is missing: `python -m pipelines.figures cpu` makes it"
+        UserError, match=r"figure-1.svg is missing: `python -m pipelines.figures cpu` makes it"
     ):
         pages.main(["cpu"])
 
