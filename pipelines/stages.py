@@ -13,6 +13,7 @@ import importlib
 import io
 import itertools
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,9 @@ def together(family: str, profile: str, stages: dict[str, Any], but: str = "") -
 
 def items(matrix: Mapping[str, Any], block: Mapping[str, Any]) -> list[dict[str, str]]:
     """What a matrix runs through, {key: value} of each; `block` is the profile's, which "${<profile>.<key>}" names."""
-    lists = [block[one[2:-1].partition(".")[2]] if isinstance(one, str) else one for one in matrix.values()]
+    named = [one[2:-1].split(".")[1:] if isinstance(one, str) else None for one in matrix.values()]
+    lists = [one if path is None else functools.reduce(operator.getitem, path, block)
+             for one, path in zip(matrix.values(), named, strict=True)]  # fmt: skip
     return [dict(zip(matrix, values, strict=True)) for values in itertools.product(*lists)]
 
 
