@@ -266,7 +266,7 @@ def test_bytes_are_counted_the_same_twice_and_have_the_orders_of_table_1() -> No
 
 
 def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load("cpu", "ledger") == load("embedded", "ledger")
+    assert {**load("cpu", "ledger"), "seeds": 2} == load("embedded", "ledger")
     with pytest.raises(UserError, match="no profile 'cpus'"):
         load("cpus", "ledger")
     with pytest.raises(UserError, match="has no mapping 'tables'"):
@@ -280,7 +280,8 @@ def test_a_profile_has_its_own_sizes_and_the_common_rest() -> None:
     cpu, embedded = load("cpu", "complexity"), load("embedded", "complexity")
     assert (cpu["base"]["V"], embedded["base"]["V"]) == (65536, 16384)
     assert embedded["grids"]["V"] == [size // 4 for size in cpu["grids"]["V"]]
-    assert {**embedded, "base": cpu["base"], "grids": cpu["grids"]} == cpu
+    own = {name: cpu[name] for name in ("base", "grids", "repetitions")}
+    assert {**embedded, **own} == cpu and embedded["repetitions"] == [7, 5, 3, 3]
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
