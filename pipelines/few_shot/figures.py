@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from pipelines import published
 from pipelines.drawing import canvas, caption, handles, legend, line, looks
-from pipelines.few_shot.tables import COSTS, FAMILY, SUMMARY, in_training, label, methods_of, ours, seconds_of
+from pipelines.few_shot.tables import COSTS, FAMILY, FIRST_TASKS, SUMMARY, in_training, label, methods_of, ours, seconds_of
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
-CURVES = {"selection accuracy": "meta-validation", "test accuracy, first tasks": "meta-test"}
+CURVES = {"selection accuracy": "meta-validation", FIRST_TASKS: "meta-test"}
 TRAIN = "train accuracy"
 STEPS = "lower-steps"
 """The experiment on T."""
@@ -100,7 +100,7 @@ def figure_4b(inputs: Sources) -> Figure:
         for method, one in seconds.items():
             cell = inputs.cell(FAMILY, data, method)["curves"]
             at = [n * one for n in cell["iteration"]]
-            line(axes, at, **cell["test accuracy, first tasks"], **look[method])
+            line(axes, at, **cell[FIRST_TASKS], **look[method])
             line(axes, at, **cell[TRAIN], **{**look[method], "linewidth": 0.7})
         axes.set(title=f"ours, {data}", xlabel=clock)
         stretched(axes)

@@ -206,14 +206,9 @@ def _needed(inputs: Sources, data: str) -> str:
         lines.append(f"- On {curve.split} the error goes as {exponent}; if it goes on so, {'; '.join(words)}.")
     full, wanted = (held.get(prepared["source"], {}).get(prepared["way"]) for held in (FULL, TASKS))
     if aimed and full and wanted:
-        ends = _from_to([f"{_round(one):,.0f}" for one in sorted({aimed[0], aimed[-1]})])
+        ends = " to ".join(dict.fromkeys(f"{_round(one):,.0f}" for one in sorted((aimed[0], aimed[-1]))))
         lines.append(f"- For the aim {ends} tasks; the released code sees {full * wanted:,}, {full:,} times {wanted}.")
     return "\n".join(lines)
-
-
-def _from_to(words: list[str]) -> str:
-    """One, or the first to the last."""
-    return " to ".join(dict.fromkeys([words[0], words[-1]]))
 
 
 def picture(inputs: Sources) -> Figure:

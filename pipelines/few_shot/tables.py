@@ -38,6 +38,8 @@ SOURCES = {"omniglot": "omni", "mini-imagenet": "mini", "mini-imagenet-images": 
 """Source of a data set -> what the published numbers' names call it."""
 FULL = {"omniglot": {5: 5000, 20: 10000}, "mini-imagenet": {5: 20001}}
 """Upper iterations of the released code, by source and way."""
+FIRST_TASKS = "test accuracy, first tasks"
+"""The curve on meta-test, as `pipelines.few_shot.metrics` names it."""
 TASKS = {"omniglot": {5: 30, 20: 15}, "mini-imagenet": {5: 2}}
 """Tasks of a meta-batch there."""
 
@@ -67,7 +69,7 @@ def ours(inputs: Sources, data: str, method: str, iterate: str) -> tuple[Estimat
 
 def best_on_test(inputs: Sources, data: str, method: str) -> float | None:
     """The best point of the mean curve on the first tasks of meta-test."""
-    curve = inputs.cell(FAMILY, data, method)["curves"].get("test accuracy, first tasks", {"mean": []})
+    curve = inputs.cell(FAMILY, data, method)["curves"].get(FIRST_TASKS, {"mean": []})
     return max((mean for mean in curve["mean"] if mean is not None), default=None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from pipelines.comparison import Estimate
 from pipelines.denoising.rows import label as denoising_label
 from pipelines.denoising.rows import method_of
 from pipelines.distances import LAMBDAS, MAIN_PRESET
+from pipelines.few_shot.tables import FIRST_TASKS
 from pipelines.few_shot.tables import label as few_shot_label
 from pipelines.poisoning.rows import label as attack_label
 from pipelines.published import LABELS
@@ -21,8 +23,6 @@ from pipelines.scorecard.rule import Sample
 from pipelines.scorecard.samples import found, of_cell, of_curve, quoted
 from pipelines.sources import Sources
 
-FIRST_TASKS = "test accuracy, first tasks"
-"""The curve of a few-shot cell on meta-test."""
 FARTHEST = 5.5 * math.sqrt(40)
 """No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
 
@@ -63,6 +63,22 @@ def attacker(variant: str) -> str:
     if name in ("gamma0", "lambda0"):
         return f"Penalty with {'γ₀' if name == 'gamma0' else 'λ₀'} = {number}"
     return f"{attack_label(name)}, T = {number}," if number.isdigit() else attack_label(variant)
+
+
+def learner(group: str, variant: str) -> str:
+    """A few-shot cell as it is read; "lower-steps" is the name of an experiment in other families too."""
+    if group != "lower-steps":
+        return f"{few_shot_label(variant)} ({group})"
+    method, _, steps = variant.rpartition("-")
+    return f"{few_shot_label(method)}, T = {steps} (few-shot learning, T varied)"
+
+
+READ: Mapping[str, Callable[[str, str], str]] = {
+    "denoising": cell_name,
+    "few_shot": learner,
+    "poisoning": lambda group, variant: f"{attacker(variant)} ({group_name(group)})",
+}
+"""Family -> what a cell of it is called."""
 
 
 @dataclass(frozen=True)
@@ -272,9 +288,7 @@ class IterationTime:
 
     @property
     def name(self) -> str:
-        here = cell_name(self.group, self.variant)
-        other = f"{LABELS[self.variant]} ({group_name(self.group)})"
-        return f"an upper iteration of {here if self.family == 'denoising' else other}"
+        return f"an upper iteration of {READ[self.family](self.group, self.variant)}"
 
     @property
     def source(self) -> str:
@@ -303,7 +317,7 @@ class FewShot(OfCell):
 
     @property
     def name(self) -> str:
-        return f"{few_shot_label(self.variant)} ({self.group})"
+        return learner(self.group, self.variant)
 
     def ours(self, inputs: Sources) -> Sample | None:
         return of_cell(inputs, self.family, self.parts, 0.0, "selected", "test accuracy")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines import drawing, published, sources
-from pipelines.few_shot import figures, tables, told
+from pipelines.few_shot import figures, metrics, tables, told
 from pipelines.sources import Sources
 
 
@@ -173,3 +173,7 @@ def test_a_gain_below_the_wanted_is_named(inputs: Sources) -> None:
             row["seconds_per_iteration"]["mean"] = 1.5
     said = told.gains(dataclasses.replace(inputs, timed=timed))
     assert "ITD-BiO below 4." in said and "ITD-BiO 3.0" in said and "all at least" not in said
+
+
+def test_what_is_drawn_has_the_name_that_evaluation_gives_it() -> None:
+    assert tables.FIRST_TASKS == metrics.CURVE

@@ -19,7 +19,7 @@ from pipelines import pages, published, settings, sources, summary
 from pipelines.scorecard import budget, card, claim, page, reasons, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
-from pipelines.scorecard.measured import Accuracy, Distance, FewShot, FewShotAfter
+from pipelines.scorecard.measured import Accuracy, Distance, FewShot, FewShotAfter, IterationTime
 from pipelines.scorecard.quantities import NotBuilt
 from pipelines.scorecard.targets import Broken, QuotedShare, published_bound
 from pipelines.sources import Sources
@@ -399,3 +399,14 @@ def test_the_tables_say_the_same_as_the_page(inputs: Sources) -> None:
     above, below = (pd.to_numeric(inside[name]) for name in ("above", "below"))
     assert ((inside["lower bound"].astype(float) > above) | above.isna()).all()
     assert ((inside["upper bound"].astype(float) < below) | below.isna()).all()
+
+
+def test_a_cell_whose_time_is_taken_is_named_by_its_own_family() -> None:
+    """Three families have cells of one name; the few-shot ones are not MNIST's."""
+    names = {family: IterationTime(family, "lower-steps", "penalty-20").name for family in ("denoising", "few_shot")}
+    assert names == {
+        "denoising": "an upper iteration of Penalty, T = 20 (MNIST, T varied)",
+        "few_shot": "an upper iteration of Penalty, T = 20 (few-shot learning, T varied)",
+    }
+    attack = IterationTime("poisoning", "mnist-untargeted", "approxgrad")
+    assert attack.name == "an upper iteration of ApproxGrad (untargeted attack)"
