@@ -33,6 +33,7 @@ GROUPS = {
     "tuned": "equal tuning, softmax regression", "tuned-quarter": "equal tuning, convolutional network",
     "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
     "mnist-untargeted": "untargeted attack", "mnist-targeted": "targeted attack",
+    "converged-targeted": "targeted attack in full",
     "long-tail": "long tail", "reweighting": "reweighting of digits", "stocbio-hypercleaning": "hyper-cleaning",
 }  # fmt: skip
 """What a group of cells is called."""

@@ -75,6 +75,10 @@ GROWS_ON_DIGITS = tuple(
     for kind, method in itertools.product(("untargeted", "targeted"), ("penalty", "approxgrad"))
     for fewer, more in itertools.pairwise(POINTS)
 )
+IN_FULL_ALIKE = alike(
+    Attack("converged-targeted", "penalty", 60, True), Attack("converged-targeted", "approxgrad", 60, True), 2.0
+)
+"""60 poisons after the paper's number of upper iterations, where the other cells of the profile are cut."""
 TABLE_5, TABLE_6 = "Section 3.4, Table 5 (supplement)", "Supplement, Table 6"
 CHOSEN = at_most_poisons("mnist-untargeted", "penalty", "abl-gamma0-10")
 NOT_COMPUTED = "RMD's numbers are those of its authors, quoted: whole percents, without spread."
@@ -113,8 +117,9 @@ CLAIMS = (
         "C25", "Targeted: Penalty succeeds more than RMD (1 to 4%) and than label flipping, and as ApproxGrad within 2"
         " points.",
         TABLE_5, SECTION,
-        (Reading(AS_PUBLISHED, _targeted()), Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["targeted"])),
-        ("poisoning",), ("poisoning",), "poisoning", f"{NOT_COMPUTED} The released targeted ApproxGrad does not run.",
+        (Reading(AS_PUBLISHED, _targeted()), Reading("as ApproxGrad, through all iterations", (IN_FULL_ALIKE,)),
+         Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["targeted"])),
+        ("poisoning", "poisoning-converged"), ("poisoning",), "poisoning", f"{NOT_COMPUTED} The released targeted ApproxGrad does not run.",
     ),
     Claim(
         "C26", "Penalty's and ApproxGrad's attacks grow stronger with every further percent of poisons.", TABLE_5, SECTION,
