@@ -34,15 +34,16 @@ def lines(profile: str) -> list[str]:
             total, unknown = total + (time.seconds if time else 0.0), unknown + (time is None)
             words = f"{planning.said(time.seconds):>9}  {time.basis:<10}" if time else f"{'-':>9}  {'not known':<10}"
             said.append(f"{words}  {cell.family} {' '.join(cell.parts)}")
-    others = Counter(kind_and_profile(stage)[0].partition("@")[0] for stage in todo if stage not in cells)
-    head = [f"make repro PROFILE={profile} would run {len(todo)} stages, {len(said)} of them training:"] if said else []
+    others = Counter(kind_and_profile(stage)[0] for stage in todo if stage not in cells)
+    stages = "1 stage" if len(todo) == 1 else f"{len(todo)} stages"
+    head = f"make repro PROFILE={profile} would run {stages}, {len(said) or 'none'} of them training:"
     if said:
         more = f", and {unknown} cells of which no time is known" if unknown else ""
         said.append(f"{planning.said(total):>9}  of one core in all{more}; about half of it with {AT_ONCE} cells at a time")
     if others:
         listed = ", ".join(f"{kind} {count}" for kind, count in others.items())
         said.append(f"without training, seconds to minutes: {listed}")
-    return [*head, *said]
+    return [head, *said]
 
 
 def every_cell(profile: str) -> list[Cell]:

@@ -1,8 +1,8 @@
 """Build all results of a profile: `python -m pipelines.repro [--profile NAME] [--workers 2]`; this is `make repro`.
 
-Writes the profile into params.yaml, finds the stages that are stale, runs the independent ones (preparation, training,
-evaluation) side by side, and the rest by `dvc repro`. Data that is not there does not matter while no stage that reads it
-is stale. Afterwards MLflow is brought up to date and the report's place is printed.
+Writes the profile into params.yaml (`--status`, which only lists, does not), finds the stages that are stale, runs the
+independent ones (preparation, training, evaluation) side by side, and the rest by `dvc repro`. Data that is not there does
+not matter while no stage that reads it is stale. Afterwards MLflow is brought up to date and the report's place is printed.
 """
 
 from __future__ import annotations
@@ -67,9 +67,12 @@ def use_profile(profile: str) -> None:
 
 
 def status(profile: str) -> dict[str, list[Any]]:
-    """DVC's word on every stage of a profile, or drawn or fetched for it, that is not up to date: {stage: changes}."""
+    """DVC's word on every stage of a profile, or drawn or fetched for it, that is not up to date: {stage: changes}.
+
+    Whatever profile params.yaml names: nothing is written.
+    """
     homes = ["dvc.yaml", "pipelines/datasets/dvc.yaml", *sorted(map(str, Path("pipelines").glob(f"*/{profile}/dvc.yaml")))]
-    command = [sys.executable, "-m", "pipelines.once", "--wait-for-lock", "status", "--json", *homes]
+    command = [sys.executable, "-m", "pipelines.once", profile, "--wait-for-lock", "status", "--json", *homes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise UserError(f"dvc status failed: {done.stderr.strip()}")
@@ -105,9 +108,11 @@ def stale(found: Mapping[str, list[Any]], profile: str) -> dict[str, list[str]]:
 
 
 def kind_and_profile(stage: str) -> tuple[str, str]:
-    """("train", "cpu") of pipelines/denoising/cpu/dvc.yaml:train_cpu_penalty@mnist-25; the profile is "" for fetch."""
-    words = stage.rpartition(":")[2].partition("@")[0].split("_")
-    return words[0], words[1] if len(words) > 1 and words[1] in PROFILES else ""
+    """("train", "cpu") of pipelines/denoising/cpu/dvc.yaml:train_cpu_penalty@mnist-25, ("tables", "cpu") of tables@cpu; the
+    profile is "" for fetch."""
+    name, _, item = stage.rpartition(":")[2].partition("@")
+    kind, *rest = name.split("_")
+    return kind, next((word for word in (*rest[:1], item) if word in PROFILES), "")
 
 
 def really_changed(change: Any) -> bool:
@@ -295,14 +300,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="cells at a time")
     parser.add_argument("--status", action="store_true", help="only list what `make repro` would make")
     given = parser.parse_args(arguments)
-    if given.profile:
-        use_profile(given.profile)
-    profile = profile_in_use()
     if given.status:
+        # params.yaml stays as it is: a list for another profile is not a switch to it
+        profile = checked(given.profile) if given.profile else profile_in_use()
         found = status(profile)
         listed = [*needed_data(found, profile, "fetch"), *to_make(found, profile)]
         print("\n".join(listed) or f"profile {profile} is up to date")
         return
+    if given.profile:
+        use_profile(given.profile)
+    profile = profile_in_use()
     build(profile, given.workers)
     subprocess.run([sys.executable, "-m", "pipelines.track", "--profile", profile], check=False)
     print(f"profile {profile} is up to date; the report: {Path('reports').resolve() / profile / 'index.html'}")

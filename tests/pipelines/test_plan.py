@@ -73,7 +73,12 @@ def test_the_plan(known: list[Past], monkeypatch: pytest.MonkeyPatch) -> None:
     assert said[0] == "make repro PROFILE=cpu would run 2 stages, 1 of them training:"
     assert said[1].split() == ["30", "s", "measured", "denoising", "some", "penalty"]
     assert said[2].split()[:2] == ["30", "s"] and said[3].endswith("evaluate 1")
-    monkeypatch.setattr(plan, "status", lambda profile: {})
+    # nothing trains
+    monkeypatch.setattr(plan, "status", lambda profile: {"p:evaluate_cpu@x": stale, "tables@cpu": stale})
+    assert plan.lines("cpu") == ["make repro PROFILE=cpu would run 2 stages, none of them training:",
+                                 "without training, seconds to minutes: evaluate 1, tables 1"]  # fmt: skip
+    # what is drawn for another profile, which params.yaml may name
+    monkeypatch.setattr(plan, "status", lambda profile: {"tables@embedded": stale})
     assert plan.lines("cpu") == ["profile cpu is up to date: make repro PROFILE=cpu would run nothing"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import accept, repro
+from pipelines import accept, plan, repro
 from pipelines.errors import UserError
 
 
@@ -48,7 +49,8 @@ NO_RECORD = {"changed outs": {"results/cpu/denoising/mnist-25-penalty/train.json
         (d("corrupt_embedded@digits-25"), ("corrupt", "embedded")),
         (s("evaluate_cpu@ex1-gd-described"), ("evaluate", "cpu")),
         ("pipelines/datasets/dvc.yaml:fetch_mnist", ("fetch", "")),
-        ("tables@cpu", ("tables", "")),
+        ("tables@cpu", ("tables", "cpu")),
+        (s("train_paper_ablation@embedded"), ("train", "paper")),
     ],
 )
 def test_kind_and_profile(stage: str, expected: tuple[str, str]) -> None:
@@ -221,6 +223,43 @@ def test_the_profile_is_written_and_said(
     Path("params.yaml").write_text("profil: cpu\n")
     with pytest.raises(UserError, match="params.yaml has no line"):
         repro.profile_in_use()
+
+
+def test_what_is_drawn_for_another_profile_is_not_to_be_made() -> None:
+    found: dict[str, list[Any]] = {"tables@embedded": [CODE], "tables@cpu": [CODE], d("evaluate_paper@x"): [CODE]}
+    assert repro.to_make(found, "cpu") == ["tables@cpu"] and repro.to_make(found, "embedded") == ["tables@embedded"]
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_list_is_no_switch_of_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interrupted: bool
+) -> None:
+    """Neither on the way nor at its end, and where it is stopped under way."""
+    monkeypatch.chdir(tmp_path)
+    text = "# a comment\nprofile: embedded\n"
+    Path("params.yaml").write_text(text)
+    asked = []
+
+    def status(profile: str) -> dict[str, list[Any]]:
+        asked.append(profile)
+        assert Path("params.yaml").read_text() == text
+        if interrupted:
+            raise KeyboardInterrupt
+        return {"tables@cpu": [CODE], "tables@embedded": [CODE]}
+
+    monkeypatch.setattr(repro, "status", status)
+    monkeypatch.setattr(plan, "status", status)
+    monkeypatch.setattr(plan, "every_cell", lambda profile: [])
+    monkeypatch.setattr(plan.planning, "past_here", list)
+    for command in (lambda: repro.main(["--status", "--profile", "cpu"]), lambda: plan.main(["--profile", "cpu"])):
+        with pytest.raises(KeyboardInterrupt) if interrupted else contextlib.nullcontext():
+            command()
+    assert asked == ["cpu", "cpu"] and Path("params.yaml").read_text() == text
+    said = ["tables@cpu", "make repro PROFILE=cpu would run 1 stage, none of them training:",
+            "without training, seconds to minutes: tables 1"]  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == ([] if interrupted else said)
+    with pytest.raises(UserError, match="no profile 'quick'"):
+        repro.main(["--status", "--profile", "quick"])
 
 
 DVC = """
