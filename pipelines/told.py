@@ -233,11 +233,13 @@ def optimism(inputs: Sources) -> str:
 
 
 def stopping(inputs: Sources, example: str = "ex1", steps: int = 10) -> str:
-    """Where Penalty ends under each preset, which differ in the power of the stopping test."""
+    """Where Penalty ends under each preset; they differ in several settings, the stopping test one of them, so that no
+    single one of them explains the ends."""
     value = published.value(f"fig12-{example}-T{steps}-penalty")
     ends = [
         f"{plus_minus(inputs.distance(example, 'penalty', preset, steps))} under preset *{preset}*"
         for preset in inputs.params["synthetic"]["presets"]
     ]
     where = f"On example {example[2:]} at T = {steps} Penalty ends"
-    return f"{where} at {listed(ends)}; the paper's figure shows {printed(value)}."
+    several = ", which differ in several settings, not in the stopping test alone" if len(ends) > 1 else ""
+    return f"{where} at {listed(ends)}{several}; the paper's figure shows {printed(value)}."

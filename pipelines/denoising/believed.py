@@ -12,6 +12,7 @@ from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells, further
 from pipelines.denoising.rows import chosen, data, has, is_idle, label, method_of, named, paired, quirk
+from pipelines.denoising.told import basis
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -185,8 +186,8 @@ def quirks(inputs: Sources) -> str:
     chance = (1 - comparison.CONFIDENCE) * len(effects)
     lines = [
         "**Which quirks of the released code matter?**",
-        f"- Of {len(effects)} changes, {len(told[1]) + len(told[-1])} move the accuracy; if none did, {chance:.1f} would"
-        " still seem to, by chance.",
+        f"- On {basis(inputs)}: of {len(effects)} changes, {len(told[1]) + len(told[-1])} move the accuracy; if none did,"
+        f" {chance:.1f} would still seem to, by chance.",
     ]
     lines += [f"- Raised by: {'; '.join(told[1])}."] if told[1] else []
     lines += [f"- Lowered by: {'; '.join(told[-1])}."] if told[-1] else []

@@ -3,6 +3,7 @@ comparison."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ import pandas as pd
 from pipelines import planning, settings
 from pipelines.layout import Table
 from pipelines.records import significant
+from pipelines.scorecard import budget, rule
 from pipelines.scorecard import claim as claims
-from pipelines.scorecard import rule
 from pipelines.scorecard.claim import Claim, Result
 from pipelines.scorecard.declared import CLAIMS
 from pipelines.scorecard.quantities import CellName, NotBuilt
@@ -22,15 +23,82 @@ RULE = (
     "Each claim is a list of comparisons, its parts."
     f" It holds where the lower {1 - rule.ALPHA:.0%} confidence bound of every part passes; it"
     f" does not hold where a part is refuted at {rule.ALPHA:g} over the number of parts (Holm's steps); else, and"
-    f" where a part"
-    " was not run, it is undecided. Bounds: Student's t at every number of trials, of paired differences where seeds"
-    " are shared,"
-    " else Welch's; Wilson's of a share of cases, McNemar's exact test of two shares of the same cases; equivalence with the"
-    f" margin that the claim states. No verdict from fewer than {rule.LEAST} trials. A trial that diverged counts as"
-    f" the worst"
+    f" where a part was not run, it is undecided. Bounds are one-sided, each by itself at {1 - rule.ALPHA:.0%}, so that"
+    f" \"from ... to\" is a {1 - 2 * rule.ALPHA:.0%} interval: Student's t at every number of trials, of paired differences"
+    " where seeds are shared, else Welch's; Wilson's of a share of cases, McNemar's exact test of two shares of the same"
+    " cases; equivalence with the margin that the claim states."
+    f" No verdict from fewer than {rule.LEAST} trials. A trial that diverged counts as the worst"
     " value there is; a missing one is left out, and said. A published mean is as wide as its own spread and trials say; one"
     " without is taken as it stands."
 )
+LAST = "C38"
+"""The last claim of the list that is the paper's; those after it, and all of S and N, are of other works."""
+FIRM = {budget.FULL: "at full budget", budget.COMPUTED: "computed", budget.TIMED: "timed here"}
+"""Labels under which a verdict is one on the paper, and how they are read."""
+VERBS = {
+    rule.HOLDS: ("holds", "hold"), rule.FAILS: ("does not hold", "do not hold"),
+    rule.OPEN: ("is undecided", "are undecided"), rule.NOT_RUN: ("was not run", "were not run"),
+}  # fmt: skip
+"""Verdict -> what is said of one claim, and of several."""
+
+
+class Standing(NamedTuple):
+    """Where a claim stands: its number, its verdict, and the label that stands beside it ("-" or "" for none)."""
+
+    id: str
+    verdict: str
+    under: str
+
+    @property
+    def is_the_papers(self) -> bool:
+        """Whether the paper claims it."""
+        return self.id.startswith("C") and self.id <= LAST
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the budget or the data fall short of the paper's, so that the verdict is none on the paper."""
+        return self.under not in (*FIRM, budget.NONE, "-")
+
+
+def standings(found: Iterable[Judged]) -> list[Standing]:
+    """Of all claims."""
+    return [Standing(one.claim.id, one.first.verdict, one.first.label.word) for one in found]
+
+
+def standings_in(text: str) -> list[Standing]:
+    """The same out of the drawn table `claims.csv`."""
+    lines = [line for line in text.splitlines(keepends=True) if not line.startswith("#")]
+    return [Standing(row["id"], row["verdict"], row["under"]) for row in csv.DictReader(lines)]
+
+
+def said_counts(some: Sequence[Standing]) -> str:
+    """How many claims have each verdict, the paper's apart from those of other works, and how many of those that are settled
+    rest on a cut budget."""
+    papers = [one for one in some if one.is_the_papers]
+    others = [one for one in some if not one.is_the_papers]
+    said = []
+    for verdict in rule.VERDICTS:
+        these = [one for one in papers if one.verdict == verdict]
+        words = f"{len(these)} {VERBS[verdict][len(these) != 1]}"
+        settled = verdict in (rule.HOLDS, rule.FAILS)
+        said.append(f"**{words}**{_budgets(these)}" if settled else words)
+    text = f"Of the paper's {len(papers)} claims {', '.join(said[:-1])} and {said[-1]}."
+    if any(one.is_cut for one in papers):
+        text += " A verdict at a cut budget is none on the paper."
+    if not others:
+        return text
+    counted = {verdict: sum(one.verdict == verdict for one in others) for verdict in rule.VERDICTS}
+    words = ", ".join(f"{count} {VERBS[verdict][count != 1]}" for verdict, count in counted.items() if count)
+    return f"{text} {len(others)} more {'is' if len(others) == 1 else 'are'} of other works: {words}."
+
+
+def _budgets(some: Sequence[Standing]) -> str:
+    """Of claims with one verdict: how many at the paper's budget, how many at less; "" for no claim."""
+    under = [one.under for one in some if not one.is_cut]
+    parts = [f"{under.count(label)} {words}" for label, words in FIRM.items() if label in under]
+    cut = len(some) - len(under)
+    parts += [f"{cut} at a cut budget"] if cut else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 class Judged(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines import records, tracking
 from pipelines.scorecard import rule
-from pipelines.scorecard.card import RULE, Judged, counts, judged, to_run
+from pipelines.scorecard.card import LAST, RULE, Judged, counts, judged, to_run
 from pipelines.scorecard.claim import PartResult
 from pipelines.scorecard.quantities import CellName, Limit, Quantity
 from pipelines.scorecard.reasons import amount, called, needed, outcome, why
@@ -56,10 +56,15 @@ def labels() -> str:
         "a part of the data": "some of the paper's data set, never called by its name",
         "stand-in data": "other data in the place of the paper's",
         "timed here": "seconds of one machine: orders and ratios alone are judged",
-        "computed": "a number without trials, computed in float64",
+        "computed": "no network is trained: numbers of small problems in float64, some of them means over starts, held"
+        " against a limit as they stand, without confidence bounds",
     }
     used = {
-        "C, S, N": "claims of the paper, of the stocBiO slides and of the authors' note",
+        "C": f"claims of the paper up to {LAST}; those after it are of other works, named beside each claim",
+        "S": "claims of the slides <i>Bilevel Optimization: Convergence Analysis and Enhanced Design</i> (K. Ji, J. Yang,"
+        " Y. Liang, 2021), in short the stocBiO slides",
+        "N, the note": "<i>Learning to Reweight and Bilevel Optimization</i> by Sixu Li, a text on this paper of which"
+        " no address is known; claim C43 is of it too",
         "T": "steps in v for each one in u",
         "γ, γ₀": "the weight of the penalty, and where it starts; it grows while it runs",
         "λ, λ₀": "the share of g that is added to the steps in v, and where it starts; it shrinks while it runs",

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines import told
-from pipelines.denoising.rows import has, is_idle, quirk
-from pipelines.layout import interval
+from pipelines.denoising.told import effect
 from pipelines.scorecard import rule
-from pipelines.scorecard.card import Judged, counts, to_run
+from pipelines.scorecard.card import Judged, said_counts, standings, to_run
 from pipelines.scorecard.reasons import because, decided
 from pipelines.sources import Sources
 
@@ -24,14 +23,19 @@ ABOUT = (
     " rivals are **ApproxGrad**, which solves a linear system for the gradient in u, **RMD**, which goes back through the T"
     " steps, and **GD**, which leaves out that v depends on u."
 )
-WORDS = {rule.PASSES: "there", rule.REFUTED: "refuted", rule.OPEN: "not told apart"}
+WORDS = {rule.PASSES: "confirmed", rule.REFUTED: "refuted", rule.OPEN: "not told apart"}
 """Of a lead."""
+CUT = "†"
+"""Marks a claim whose verdict rests on less than the paper's budget or data."""
 READING = (
-    "How to read on: a claim is a list of comparisons. It **holds** where every one of them passes with 95% confidence, and"
-    " **does not hold** where one is refuted; it is **undecided** where the trials do not tell, or a comparison was not run."
-    " *Needed* is what the claim says of one comparison, *here* what came out (mean ± s.d. over trials, bounds at 95%),"
-    " *published* what the paper prints. A verdict is by the settings of the released code, where another reading (the"
-    " text's rules, a longer budget, equal tuning) is not named. [The words](#words) and [the rule](#rule) stand at the end."
+    "How to read on: a claim is a list of comparisons. It **holds** where every one of them passes at"
+    f" {1 - rule.ALPHA:.0%}, and **does not hold** where one is refuted; it is **undecided** where the trials do not tell,"
+    " or a comparison was not run. A claim of many comparisons asks more of each refutation, so it may be undecided where"
+    " one of them by itself does not hold. *Needed* is what the claim says of one comparison (± is a margin there), *here*"
+    " what came out, *published* what the paper prints (± is the s.d. over trials in both). \"From ... to\" are one-sided"
+    f" bounds, each by itself at {1 - rule.ALPHA:.0%}: together a {1 - 2 * rule.ALPHA:.0%} interval. A verdict is by the"
+    " settings of the released code, where another reading (the text's rules, a longer budget, equal tuning) is not named."
+    " [The words](#words) and [the rule](#rule) stand at the end."
 )
 
 
@@ -51,7 +55,6 @@ def story(inputs: Sources, found: Sequence[Judged]) -> str:
 
 def summary(inputs: Sources, found: Sequence[Judged]) -> str:
     """The count of verdicts, and what a budget means for them."""
-    many = counts(found)
     said = {
         "embedded": "Nothing here was computed on the paper's image data: what stands in for them is said at every verdict.",
         "cpu": "The synthetic examples are at the paper's full scale; images are the paper's where no part or stand-in"
@@ -59,23 +62,25 @@ def summary(inputs: Sources, found: Sequence[Judged]) -> str:
         " methods.",
         "paper": "Budgets are the paper's, but where a verdict says otherwise.",
     }[inputs.profile]
-    return (
-        f"Of {len(found)} claims **{many[rule.HOLDS]} hold**, **{many[rule.FAILS]} do not hold**, {many[rule.OPEN]}"
-        f" are undecided"
-        f" and {many[rule.NOT_RUN]} were not run, in profile *{inputs.profile}*. {said}"
-    )
+    return f"{said_counts(standings(found))} This is profile *{inputs.profile}*. {said}"
 
 
 def overview(found: Sequence[Judged], page: str = "") -> str:
-    """The numbers of the claims by part of the paper and verdict, as a table in Markdown; `page`: the address of the
-    scorecard."""
+    """The numbers of the claims by part of the paper and verdict, as a table in Markdown, those marked whose budget is cut;
+    `page`: the address of the scorecard."""
+    cut = {one.id for one in standings(found) if one.is_cut}
     lines = ["| part of the paper | " + " | ".join(rule.VERDICTS) + " |", "|:--" * (len(rule.VERDICTS) + 1) + "|"]
     for section in dict.fromkeys(one.claim.section for one in found):
         cells = [
-            ", ".join(_link(one, page) for one in found if (one.claim.section, one.first.verdict) == (section, verdict))
+            ", ".join(
+                _link(one, page) + CUT * (one.claim.id in cut)
+                for one in found if (one.claim.section, one.first.verdict) == (section, verdict)
+            )
             for verdict in rule.VERDICTS
-        ]
+        ]  # fmt: skip
         lines.append(f"| {section} | " + " | ".join(cell or "-" for cell in cells) + " |")
+    if cut:
+        lines += ["", f"{CUT} at a cut budget, on a part of the data or on other data: no verdict on the paper."]
     return "\n".join(lines)
 
 
@@ -95,7 +100,13 @@ def _others(one: Judged) -> str:
     return f" But {'; '.join(apart)}." if apart else ""
 
 
+def _upper(text: str) -> str:
+    """With a capital at the start."""
+    return text[:1].upper() + text[1:]
+
+
 def _remark(one: Judged) -> str:
+    """What a reader should know before believing the verdict."""
     return f" {one.claim.remark}" if one.claim.remark else ""
 
 
@@ -106,14 +117,14 @@ def holding(inputs: Sources, found: Sequence[Judged]) -> str:
         if one.first.verdict == rule.HOLDS:
             why, count = because(inputs, one.first.deciding[0]), len(one.first.parts)
             many = f"All {count} comparisons pass; the first" if count > 1 else "Its one comparison passes;"
-            lines.append(f"{_head(one)} {many} {why}.{_others(one)}")
+            lines.append(f"{_head(one)} {many} {why}.{_others(one)}{_remark(one)}")
     return "\n".join(lines) or "None."
 
 
 def failing(inputs: Sources, found: Sequence[Judged]) -> str:
     """The claims that do not hold, with a comparison that is refuted, and where another reading says otherwise."""
     lines = [
-        f"{_head(one)} **Refuted;** {decided(inputs, one.first)}.{_others(one)}{_remark(one)}"
+        f"{_head(one)} **Refuted.** {_upper(decided(inputs, one.first))}.{_others(one)}{_remark(one)}"
         for one in found if one.first.verdict == rule.FAILS
     ]  # fmt: skip
     return "\n".join(lines) or "None."
@@ -125,33 +136,33 @@ def open_ones(inputs: Sources, found: Sequence[Judged]) -> str:
     for one in found:
         if one.first.verdict == rule.OPEN and one.first.passes_so_far:
             rest = to_run(inputs, one.first).said
-            lines.append(f"{_head(one)} **Passes so far:** {one.first.evidence}; {rest}.{_others(one)}")
+            lines.append(f"{_head(one)} **Passes so far:** {one.first.evidence}; {rest}.{_others(one)}{_remark(one)}")
         elif one.first.verdict == rule.OPEN:
-            lines.append(f"{_head(one)} **Open;** {decided(inputs, one.first)}.{_others(one)}")
+            lines.append(f"{_head(one)} **Open.** {_upper(decided(inputs, one.first))}.{_others(one)}{_remark(one)}")
     for one in found:
         if one.first.verdict == rule.NOT_RUN:
-            lines.append(f"{_head(one)} **Not run:** {to_run(inputs, one.first).said}.{_others(one)}")
+            lines.append(f"{_head(one)} **Not run:** {to_run(inputs, one.first).said}.{_others(one)}{_remark(one)}")
     return "\n".join(lines) or "None."
 
 
 def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
     """How the methods were not compared on equal terms, and what becomes of a claim where they are."""
     by_id = {one.claim.id: one for one in found}
-    tuned = next((one for one in by_id["C14"].results if "tuning" in one.reading.name), None)
+    tuned = [part for one in by_id["C14"].results if "tuning" in one.reading.name for part in one.parts]
     lines = [
         "- Denoising: ApproxGrad's lower step sizes are 10 to 100 times smaller than Penalty's, and its settings stand"
         " in the"
         " code alone."
     ]
     if tuned:
-        said = "; ".join(f"*{WORDS.get(part.word, part.word)}*, {because(inputs, part)}" for part in tuned.parts)
-        lines[0] += f" After equal tuning Penalty's lead (claim C14) is {said}."
-    one_step = _effect(inputs, "approxgrad-one-step")
+        lines[0] += " Penalty's lead (claim C14) after equal tuning:"
+        lines += [f"    - *{WORDS.get(part.word, part.word)}*. {_upper(because(inputs, part))}." for part in tuned]
+    one_step = effect(inputs, "approxgrad-one-step")
     lines.append(f"- CIFAR-10: ApproxGrad's script takes one lower step where Penalty's takes 20.{one_step}")
-    longer = next((one for one in by_id["C06"].results if "step size" in one.reading.name), None)
+    longer = [one for one in by_id["C06"].results if "step size" in one.reading.name]
     lines.append(
         "- Synthetic examples: RMD takes plain gradient steps at the sizes that the other methods give to Adam."
-        + (f" With a lower step size of 0.05 and T = 100 it converges: {longer.verdict}." if longer else "")
+        + "".join(f" That it converges at T = 100 (claim C06), {one.reading.name}: {one.verdict}." for one in longer)
     )
     lines.append(
         "- Few-shot learning: the released ApproxGrad moves the shared layers by the second-order term of one task alone of"
@@ -165,27 +176,16 @@ def released(inputs: Sources) -> str:
     """What the authors' code does that the text does not say, and what it changes."""
     lines = [
         "- The stopping test squares norms twice, so the tolerance is met early."
-        + _effect(inputs, "penalty-test-power-2") + f" {told.stopping(inputs)}",
+        + effect(inputs, "penalty-test-power-2"),
+        f"- Further rules of the code differ from the text's. {told.stopping(inputs)}",
         "- RMD's reverse pass leaves out the first lower step: at T = 1 it is plain gradient descent on f.",
         "- The published curve of ApproxGrad on example 3 fits a distance measured with the wrong block of the matrix.",
         "- Adam's moments of an importance belong to a place in the minibatch, not to the example."
-        + _effect(inputs, "penalty-moments-example"),
-        "- Importances are rescaled after every epoch." + _effect(inputs, "penalty-not-renormalised"),
+        + effect(inputs, "penalty-moments-example"),
+        "- Importances are rescaled after every epoch." + effect(inputs, "penalty-not-renormalised"),
         "- On SVHN the last minibatch is counted as full: accuracies are printed as their 0.99359 part.",
         "- Dropout is listed and, as far as reading tells, never active in bilevel training.",
         "- Few-shot: batch norm takes the statistics of the queries it is asked about.",
         "- The targeted poisoning by ApproxGrad has a stray bracket and does not run.",
     ]  # fmt: skip
     return "\n".join(lines)
-
-
-def _effect(inputs: Sources, variant: str) -> str:
-    """What a quirk changes in points of test accuracy, "" where the profile does not have it."""
-    if variant not in has(inputs, "quirks"):
-        return ""
-    apart = quirk(inputs, variant)
-    if apart is None:
-        return ""
-    if is_idle(apart):
-        return " Changing it alone: no trial moves within this budget."
-    return f" Changing it alone: {interval(apart, 2)} points of test accuracy."

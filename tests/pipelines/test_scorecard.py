@@ -331,15 +331,73 @@ def test_the_story_follows_the_verdicts(inputs: Sources) -> None:
     inputs = edited(inputs, "synthetic", "ex1-penalty-released", off)
     assert "[C02](#C02)" not in story.holding(inputs, found)
     here = reasons.amount(Distance("ex1", "penalty", 5).ours(inputs))
-    assert f"**Refuted;** needed: Penalty on example 1, T = 5 is below 0.05; here: {here};" in story.failing(inputs, found)
+    assert f"**Refuted.** Needed: Penalty on example 1, T = 5 is below 0.05; here: {here};" in story.failing(inputs, found)
     # each claim stands once in the overview, under its verdict
     rows = [line.split(" | ") for line in story.overview(found, "x.html").splitlines()[2:]]
     for one in found:
         (row,) = [row for row in rows if row[0].removeprefix("| ") == one.claim.section]
-        assert f"[{one.claim.id}](x.html#{one.claim.id})" in row[1 + rule.VERDICTS.index(one.first.verdict)]
+        link = f"[{one.claim.id}](x.html#{one.claim.id})"
+        cell = row[1 + rule.VERDICTS.index(one.first.verdict)]
+        cut = one.first.label.word in (budget.CUT, budget.STAND_IN, budget.PART)
+        assert link in cell and (link + story.CUT in cell) == cut
     # nothing is open or not run without a reason
     for line in story.open_ones(inputs, found).splitlines():
-        assert re.search(r"\*\*(Passes so far:|Open;|Not run:)\*\* \S", line), line
+        assert re.search(r"\*\*(Passes so far:|Open\.|Not run:)\*\* \S", line), line
+
+
+def test_a_remark_stands_beside_every_verdict(inputs: Sources) -> None:
+    """A hurried reader is not told less of a claim that holds than of one that does not."""
+    found = card.judged(inputs)
+    said = "\n".join(draw(inputs, found) for draw in (story.holding, story.failing, story.open_ones))
+    lines = {line[3:6]: line for line in said.splitlines() if line.startswith("- [")}
+    assert len(lines) == len(CLAIMS) and any(one.claim.remark for one in found if one.first.verdict == rule.HOLDS)
+    for one in found:
+        assert lines[one.claim.id].endswith(one.claim.remark)
+
+
+def test_the_papers_claims_are_counted_apart() -> None:
+    """By place: those of other works name their source."""
+    others = [one.id for one in CLAIMS if re.match(r"stocBiO slides|Poster|Note", one.place)]
+    found = [one.id for one in CLAIMS if not card.Standing(one.id, rule.HOLDS, budget.FULL).is_the_papers]
+    assert found == others and len(found) == 8
+
+
+def test_the_counts_tell_apart_what_a_cut_budget_says(inputs: Sources) -> None:
+    some = [card.Standing(*one) for one in (
+        ("C01", rule.HOLDS, budget.FULL), ("C02", rule.FAILS, budget.COMPUTED), ("C03", rule.FAILS, budget.CUT),
+        ("C04", rule.FAILS, budget.FULL), ("C05", rule.FAILS, budget.PART), ("C06", rule.NOT_RUN, budget.NONE),
+    )]  # fmt: skip
+    assert card.said_counts(some) == (
+        "Of the paper's 6 claims **1 holds** (1 at full budget), **4 do not hold** (1 at full budget, 1 computed, 2 at a cut"
+        " budget), 0 are undecided and 1 was not run. A verdict at a cut budget is none on the paper."
+    )
+    assert card.said_counts([*some, card.Standing("N01", rule.OPEN, budget.CUT)]).endswith(
+        " 1 more is of other works: 1 is undecided."
+    )
+    # the drawn table has the same
+    table = card.table(inputs)
+    assert card.standings_in(table.csv()) == card.standings(card.judged(inputs))
+    assert story.summary(inputs, card.judged(inputs)).startswith(card.said_counts(card.standings_in(table.csv())))
+
+
+def test_a_quirk_is_told_with_what_it_was_measured_on(inputs: Sources) -> None:
+    """The data, the network, the epochs and the lower steps are those of the cell; the ends are those of its interval."""
+    block = copy.deepcopy(inputs.params)
+    cells = block["denoising"]["cells"]["quirks"]
+    for cell in cells.values():
+        cell |= {"data": "mnist-50", "network": "mnist-quarter", "epochs": 7}
+    cells["approxgrad-one-step"]["settings"]["lower_steps"], cells["approxgrad"]["settings"]["lower_steps"] = 1, 4
+    trials = copy.deepcopy(inputs.cells)
+    seeds = {"approxgrad": {"0": 90.0, "1": 91.0}, "approxgrad-one-step": {"0": 89.0, "1": 92.0}}
+    seeds |= {"penalty": {"0": 90.0, "1": 91.0}, "penalty-moments-example": {"0": 90.0, "1": 91.0}}
+    for name, by_seed in seeds.items():
+        trials["denoising"][f"quirks-{name}"]["summary"]["by seed"] = by_seed
+    changed = replace(inputs, params=block, cells=trials)
+    # differences -1 and 1: s.d. sqrt(2), standard error 1, t of one degree of freedom 12.706
+    where = "On MNIST (50% wrong, a quarter of the network, 7 epochs)"
+    one_step = f"{where}, 1 lower step instead of 4: +0.00 (95%: from -12.71 to +12.71) points of test accuracy."
+    assert f"takes 20. {one_step}" in story.unequal(changed, card.judged(inputs))
+    assert f"{where}, changing it alone: no trial moves." in story.released(changed)
 
 
 def parts_of(inputs: Sources, identity: str) -> list[claim.PartResult]:
