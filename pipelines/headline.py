@@ -12,6 +12,7 @@ from pipelines.clean_label import rows as clean_label
 from pipelines.comparison import Estimate
 from pipelines.few_shot import tables as few_shot
 from pipelines.layout import Table, counted, duration, listed, number, plus_minus, printed
+from pipelines.poisoning import rows as poisoning
 from pipelines.published import LABELS
 from pipelines.sources import MADE_BY, Sources
 
@@ -160,6 +161,40 @@ def few_shot_rows(inputs: Sources) -> list[Row]:
     return rows
 
 
+def poisoned(inputs: Sources) -> list[poisoning.Place]:
+    """The methods that the paper trains, on each attack, with the most poisons."""
+    params = inputs.params[poisoning.FAMILY]
+    known = [method for method in params["methods"] if method in LABELS]
+    return [poisoning.places(inputs, data, method)[-1] for data in params["data"] for method in known]
+
+
+def poisoning_rows(inputs: Sources) -> list[Row]:
+    """Data poisoning, Table 5: a line for each attack and method at the most poisons, and its order against Penalty."""
+    rows = []
+    for place in poisoned(inputs):
+        data, method = place.parts
+        value, base = poisoning.published_of(inputs, place), poisoning.Place((data, "penalty"), place.points)
+        verdict, stand_in = poisoning.verdict(inputs, place, value), poisoning.prepared(inputs, data)["source"] != "mnist"
+        there = poisoning.published_of(inputs, base)
+        if verdict == comparison.NOT_COMPARABLE and place != base and value and there:
+            pair = comparison.theirs(value), comparison.theirs(there)
+            order = comparison.order((poisoning.strength(inputs, place), poisoning.strength(inputs, base)), pair)
+            verdict = f"{verdict}; {order}"
+        share, measure = poisoning.percent(inputs, data, place.points), poisoning.measure_of(inputs, *place.parts)
+        attack = poisoning.attack_of(inputs, data)
+        rows.append(
+            {
+                "result": f"Poisoning, {attack}, {share:g}% poisons, {LABELS[method]}: {measure}",
+                "paper": f"{'MNIST: ' * stand_in}{printed(value)}" if value else "-",
+                "ours": plus_minus(poisoning.strength(inputs, place), 2),
+                "verdict": verdict,
+                "command": _command(inputs, poisoning.FAMILY, *place.parts),
+                "time": duration(inputs.seconds(poisoning.FAMILY, *place.parts)),
+            }
+        )
+    return rows
+
+
 def clean_label_rows(inputs: Sources) -> list[Row]:
     """The clean-label attack: a line for each data set and attack, at its largest bound, or without one."""
     rows = []
@@ -188,7 +223,7 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
     shown = pd.DataFrame(
         [
             *figures, *ablation_rows(inputs), *timing_rows(inputs, times), *denoising_rows(inputs), *few_shot_rows(inputs),
-            *clean_label_rows(inputs),
+            *poisoning_rows(inputs), *clean_label_rows(inputs),
         ]
     )  # fmt: skip
     steps = " / ".join(str(t) for t in inputs.common["synthetic"]["lower_steps"])
@@ -214,6 +249,12 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
             " in brackets the half width of a trial's 95% interval over tasks."
         )
         notes += few_shot.budgets(inputs)
+    cuts = [cut for place in poisoned(inputs) for cut in poisoning.cuts(inputs, place)]
+    if cuts:
+        notes.append(
+            "Poisoning: percent, mean ± s.d. over seeds, the accuracy that an untargeted attack leaves and the share of"
+            f" targets that a targeted one hits. Not comparable, only in order: {listed(comparison.said(cuts))}."
+        )
     for data in inputs.params[clean_label.FAMILY]["data"]:
         cuts = [cut for method in clean_label.attacks(inputs) for cut in clean_label.cuts(inputs, data, method)]
         if cuts:
