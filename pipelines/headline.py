@@ -203,7 +203,7 @@ def clean_label_rows(inputs: Sources) -> list[Row]:
             finite = [one for one in clean_label.bounds(inputs, data, method) if one is not None]
             bound = max(finite, default=None)
             value = clean_label.published_of(inputs, data, method, bound)
-            within = "without a bound" if bound is None else f"at distance {bound:g}"
+            within = "without a bound" if bound is None else f"at the bound {bound:g} alone"
             rows.append(
                 {
                     "result": f"Clean-label, {data}, {clean_label.label(method)}: targets broken {within}",

@@ -131,7 +131,8 @@ def order(inputs: Sources, data: str) -> str:
     pairs = list(zip(counts["penalty"], counts[COLLISION], strict=True))
     return (
         f"{data}: within {sum(a >= b for a, b in pairs)} of {len(pairs)} bounds Penalty breaks at least as many targets as"
-        f" feature collision, within {sum(a > b for a, b in pairs)} more (the paper: within each at least as many)."
+        f" feature collision, within {sum(a > b for a, b in pairs)} of these strictly more (the paper: within each at least"
+        " as many)."
     )
 
 

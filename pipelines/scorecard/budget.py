@@ -51,13 +51,19 @@ class Label(NamedTuple):
     said: str
 
 
-def label(inputs: Sources, cells: Sequence[tuple[str, tuple[str, ...]]], others: Sequence[str] = ()) -> Label:
-    """Of all cells of a reading: the weakest word of any. `others`: files of results that no cell trains."""
+def label(
+    inputs: Sources, cells: Sequence[tuple[str, tuple[str, ...]]], others: Sequence[str] = (), stand_in: str = ""
+) -> Label:
+    """Of all cells of a reading: the weakest word of any.
+
+    Args: others: files of results that no cell trains. stand_in: what is said of data that stand in for those of the claim
+    alone.
+    """
     if not cells:
         if any("timings" in name for name in others):
             return Label(TIMED, f"measured on {inputs.timings['machine'].get('device', 'an unknown device')}")
         return Label(COMPUTED, "computed in float64") if others else Label(NONE, "")
-    words: dict[str, list[str]] = {STAND_IN: [], PART: [], CUT: []}
+    words: dict[str, list[str]] = {STAND_IN: [stand_in] * bool(stand_in), PART: [], CUT: []}
     cuts: list[Cut] = []
     for family, parts in cells:
         source = source_of(inputs, family, parts)

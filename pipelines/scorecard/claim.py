@@ -38,10 +38,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """A way to read a claim: its name, and the parts it comes to."""
+    """A way to read a claim: its name, and the parts it comes to.
+
+    Attributes: stand_in: what of its data is in the place of which, where other experiments use those data as their own.
+    """
 
     name: str
     parts: tuple[Part, ...]
+    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,13 @@ def above(first: Quantity, second: Quantity, by: float = 0.0) -> Part:
 
 def not_worse(first: Quantity, second: Quantity, margin: float) -> Part:
     """first > second - margin: not inferior."""
-    text = f"{first.name} is at most {margin:g} below {second.name}"
+    text = f"{first.name} is {f'at most {margin:g} below' if margin else 'no lower than'} {second.name}"
     return Part(text, ((1.0, first), (-1.0, second)), Range(low=-margin))
 
 
 def not_above(first: Quantity, second: Quantity, margin: float) -> Part:
     """first < second + margin."""
-    text = f"{first.name} is at most {margin:g} above {second.name}"
+    text = f"{first.name} is {f'at most {margin:g} above' if margin else 'no higher than'} {second.name}"
     return Part(text, ((1.0, first), (-1.0, second)), Range(high=margin))
 
 
@@ -123,14 +127,14 @@ def over(one: Quantity, limit: float) -> Part:
 
 def near(one: Quantity, target: float, margin: float) -> Part:
     """|one - target| < margin."""
-    text = f"{one.name} is {target:.4g} ± {margin:g}"
+    text = f"{one.name} is within {margin:g} of {target:.4g}"
     return Part(text, ((1.0, one), (-1.0, Limit(target))), Range(-margin, margin))
 
 
-def computed(claim: str, said: str) -> Part:
+def computed(claim: str, said: str, whole: str = "") -> Part:
     """A row of demonstrations.json keeps its bound."""
-    one = Computed(claim, said)
-    return Part(said, ((1.0, one),), None)
+    one = Computed(claim, said, whole)
+    return Part(one.name, ((1.0, one),), None)
 
 
 # how they are judged
@@ -188,11 +192,11 @@ class Result:
 
     @property
     def deciding(self) -> list[PartResult]:
-        """The parts to be shown first: those refuted, else those open, else those that pass."""
-        for word in (rule.REFUTED, rule.OPEN, rule.TOO_FEW, rule.PASSES):
-            if self.count(word):
-                return [part for part in self.parts if part.word == word]
-        return []
+        """The parts to be shown first: those refuted, those open, those of too few trials; where there are none of them,
+        those that pass."""
+        words = (rule.REFUTED, rule.OPEN, rule.TOO_FEW)
+        found = [part for word in words for part in self.parts if part.word == word]
+        return found or [part for part in self.parts if part.word == rule.PASSES]
 
     @property
     def lost(self) -> tuple[int, int]:
@@ -221,7 +225,7 @@ def read(inputs: Sources, claim: Claim, reading: Reading) -> Result:
     run = [part for part in parts if part.word != rule.NOT_RUN]
     names = dict.fromkeys(cell for one in run for _, term in one.part.terms for cell in term.cells)
     others = {term.source for one in run for _, term in one.part.terms if term.source and not term.cells}
-    return Result(claim, reading, verdict, parts, budget.label(inputs, list(names), sorted(others)))
+    return Result(claim, reading, verdict, parts, budget.label(inputs, list(names), sorted(others), reading.stand_in))
 
 
 def on_paper(inputs: Sources, claim: Claim) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,6 +23,7 @@ from pipelines.scorecard.quantities import CellName
 from pipelines.scorecard.rule import Sample
 from pipelines.scorecard.samples import found, of_cell, of_curve, quoted
 from pipelines.sources import Sources
+from pipelines.synthetic.metrics import EVERY, FALLING
 
 FARTHEST = 5.5 * math.sqrt(40)
 """No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
@@ -30,13 +32,22 @@ FARTHEST = 5.5 * math.sqrt(40)
 GROUPS = {
     "mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "digits": "digits", "cifar10-part": "a part of CIFAR-10",
     "longer": "the longer run, 25% wrong", "longer-50": "the longer run, 50% wrong",
-    "tuned": "equal tuning, softmax regression", "tuned-quarter": "equal tuning, convolutional network",
+    "tuned": "equal tuning, on MNIST softmax regression", "tuned-quarter": "equal tuning, convolutional network",
     "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
     "mnist-untargeted": "untargeted attack", "mnist-targeted": "targeted attack",
     "converged-targeted": "targeted attack in full",
     "long-tail": "long tail", "reweighting": "reweighting of digits", "stocbio-hypercleaning": "hyper-cleaning",
 }  # fmt: skip
 """What a group of cells is called."""
+TASKS = {
+    "omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "mini-imagenet-lite": "a part of mini-ImageNet",
+    "fc100": "FC100", "glyphs": "drawn letters",
+    "meta-learners": "further meta-learners", "one-task": "the term of one task", "lower-steps": "T varied",
+}  # fmt: skip
+"""What a few-shot data set, or an experiment of that family, is called."""
+CURVES = {"selection loss": "loss on held-out images"}
+"""What a curve is called where its own name says less."""
+SECONDS = " s"
 
 
 def group_name(group: str) -> str:
@@ -66,10 +77,16 @@ def attacker(variant: str) -> str:
     return f"{attack_label(name)}, T = {number}," if number.isdigit() else attack_label(variant)
 
 
+def tasks_name(group: str) -> str:
+    """A few-shot data set, or an experiment, as it is read: "Omniglot, 5-way 1-shot"."""
+    match = re.fullmatch(r"(.+)-(\d+)way-(\d+)shot", group)
+    return f"{TASKS[match[1]]}, {match[2]}-way {match[3]}-shot" if match else TASKS[group]
+
+
 def learner(group: str, variant: str) -> str:
     """A few-shot cell as it is read; "lower-steps" is the name of an experiment in other families too."""
     if group != "lower-steps":
-        return f"{few_shot_label(variant)} ({group})"
+        return f"{few_shot_label(variant)} ({tasks_name(group)})"
     method, _, steps = variant.rpartition("-")
     return f"{few_shot_label(method)}, T = {steps} (few-shot learning, T varied)"
 
@@ -127,19 +144,15 @@ class OnTheWay:
 
     @property
     def name(self) -> str:
-        return f"Penalty on example 2, T = 1, after {5000 * self.place:,} upper iterations"
+        return f"Penalty on example 2, T = 1, after {EVERY * self.place:,} upper iterations"
 
     @property
     def cells(self) -> tuple[CellName, ...]:
-        return (("synthetic", ("ex2", "penalty", self.preset)),)
+        return (("synthetic", (*FALLING, self.preset)),)
 
     def ours(self, inputs: Sources) -> Sample | None:
-        cell = found(inputs, "synthetic", ("ex2", "penalty", self.preset))
-        if cell is None:
-            return None
-        there = {**cell, "curves": {"iteration": cell["curves"]["iteration"], **cell["curves"]["T=1"]},
-                 "trials": [trial for trial in cell["trials"] if trial["T"] == 1]}  # fmt: skip
-        return of_curve(there, "error", 5000.0 * self.place)
+        ((family, parts),) = self.cells
+        return of_cell(inputs, family, parts, FARTHEST, "on the way", str(EVERY * self.place), T=1)
 
     def theirs(self) -> Sample | None:
         return Sample(Estimate(published.curve(2, 1, "penalty").mean[self.place]))
@@ -157,17 +170,18 @@ class Seconds:
 
     @property
     def name(self) -> str:
-        return f"the time of {LABELS[self.method]} on example {self.example[2:]}, T = {self.steps}"
+        method, example = LABELS[self.method], self.example[2:]
+        return f"the time of 10,000 upper iterations of {method} on example {example}, T = {self.steps}"
 
     def ours(self, inputs: Sources) -> Sample | None:
         for row in inputs.timings["rows"]:
             key = (row["example"], row["method"], row["T"], row["preset"], row["variant"], row["compiled"], row["stacked"])
             if key == (self.example, self.method, self.steps, MAIN_PRESET, "", False, 1):
-                return Sample(comparison.ours(row["seconds_per_10000"]))
+                return Sample(comparison.ours(row["seconds_per_10000"]), unit=SECONDS)
         return None
 
     def theirs(self) -> Sample | None:
-        return quoted(f"time-{self.example}-T{self.steps}-{self.method}")
+        return quoted(f"time-{self.example}-T{self.steps}-{self.method}", SECONDS)
 
 
 @dataclass(frozen=True)
@@ -222,7 +236,7 @@ class AtTheEnd(OfCell):
 
     @property
     def name(self) -> str:
-        return f"{self.curve} of {cell_name(self.group, self.variant)}"
+        return f"{CURVES.get(self.curve, self.curve)} of {cell_name(self.group, self.variant)}"
 
     def ours(self, inputs: Sources) -> Sample | None:
         cell = found(inputs, self.family, self.parts)
@@ -253,7 +267,7 @@ class AtEqualTime:
 
     @property
     def name(self) -> str:
-        return f"{self.curve} of {cell_name(self.group, self.variant)} at equal time"
+        return f"{CURVES.get(self.curve, self.curve)} of {cell_name(self.group, self.variant)} at equal time"
 
     @property
     def cells(self) -> tuple[CellName, ...]:
@@ -289,7 +303,7 @@ class IterationTime:
 
     @property
     def name(self) -> str:
-        return f"an upper iteration of {READ[self.family](self.group, self.variant)}"
+        return f"the time of an upper iteration of {READ[self.family](self.group, self.variant)}"
 
     @property
     def source(self) -> str:
@@ -302,11 +316,11 @@ class IterationTime:
     def ours(self, inputs: Sources) -> Sample | None:
         for row in inputs.timed.get(self.family, {}).get("rows", []):
             if tuple(row["cell"]) == (self.group, self.variant) and row.get("way", "as trained") == "as trained":
-                return Sample(comparison.ours(row["seconds_per_iteration"]))
+                return Sample(comparison.ours(row["seconds_per_iteration"]), unit=SECONDS)
         return None
 
     def theirs(self) -> Sample | None:
-        return quoted(self.identity)
+        return quoted(self.identity, SECONDS)
 
 
 @dataclass(frozen=True)
@@ -336,7 +350,7 @@ class FewShotAfter(OfCell):
 
     @property
     def name(self) -> str:
-        return f"{few_shot_label(self.variant)} ({self.group}, {self.iteration:g} iterations)"
+        return f"{few_shot_label(self.variant)} ({tasks_name(self.group)}, {self.iteration:g} iterations)"
 
     def ours(self, inputs: Sources) -> Sample | None:
         cell = found(inputs, self.family, self.parts)

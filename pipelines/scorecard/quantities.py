@@ -80,21 +80,50 @@ BOUNDS = {
 """How demonstrations.json writes a bound -> the range it means, its ends included."""
 
 
+SYMBOLS = {
+    "grad_u f~": "the penalised cost's gradient in u", "grad_v g": "∇g", "gamma_0": "γ₀", "gamma": "γ", "lambda": "λ",
+    "rho": "ρ",
+}  # fmt: skip
+"""How demonstrations.json writes a letter -> how the claims do."""
+
+
+def in_letters(text: str) -> str:
+    """A line of demonstrations.json in the letters of the claims."""
+    for written, letter in SYMBOLS.items():
+        text = text.replace(written, letter)
+    return text
+
+
 @dataclass(frozen=True)
 class Computed:
     """A number that the theory family computed, with the bound it holds it against.
 
-    Attributes: claim, said: the row of demonstrations.json, by its claim and the text it begins with.
+    Attributes: claim, said: the row of demonstrations.json, by its claim and the text it begins with. whole: what it is
+    called where its own line speaks of the line before it; the row's line else.
     """
 
     claim: str
     said: str
+    whole: str = ""
     source: str = "theory/demonstrations.json"
     cells: tuple[CellName, ...] = ()
 
     @property
     def name(self) -> str:
-        return self.said
+        return in_letters(self.whole or self.said)
+
+    def called(self, inputs: Sources) -> str:
+        """Its whole name, which may have numbers of the profile."""
+        row = self.row(inputs)
+        return self.name if self.whole or row is None else in_letters(row["computed"])
+
+    def needed(self, inputs: Sources) -> str:
+        """Its name with its bound."""
+        row = self.row(inputs)
+        if row is None:
+            return self.name
+        middle, within, off = row["bound"].partition(" ± ")
+        return f"{self.called(inputs)}: {f'within {off} of {middle}' if within else middle}"
 
     def row(self, inputs: Sources) -> Mapping[str, Any] | None:
         for one in inputs.theory["demonstrations"]["rows"]:

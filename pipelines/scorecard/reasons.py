@@ -17,19 +17,21 @@ from pipelines.sources import Sources
 
 AS_THEY_STAND = ("computed", "means as they stand")
 """Rules whose number is its own bound."""
+INTERVAL = f"{1 - 2 * rule.ALPHA:.0%} interval"
+"""What two one-sided bounds, each at the level of a verdict, come to."""
+LISTED = 2
+"""Comparisons of a word that are told one by one."""
 
 
 def called(inputs: Sources, term: Quantity) -> str:
     """A quantity's name; of what is computed the whole line of its table."""
-    row = term.row(inputs) if isinstance(term, Computed) else None
-    return term.name if row is None else str(row["computed"])
+    return term.called(inputs) if isinstance(term, Computed) else term.name
 
 
 def needed(inputs: Sources, part: PartResult) -> str:
     """What the claim needs of a comparison."""
     (_, term), *_ = part.part.terms
-    row = term.row(inputs) if isinstance(term, Computed) else None
-    return part.part.text if row is None else f"{row['computed']}: {row['bound']}"
+    return term.needed(inputs) if isinstance(term, Computed) else part.part.text
 
 
 def amount(one: Sample | None) -> str:
@@ -37,26 +39,29 @@ def amount(one: Sample | None) -> str:
     if one is None:
         return "not run"
     if one.printed:
-        return one.printed
+        return f"{one.printed}{one.unit}"
     if one.cases:
         return f"{sum(one.cases.values())} of {len(one.cases)}"
     if one.estimate.mean is None:
         return "no number"
-    return f"{one.estimate.mean:.3g}" if one.exact else plus_minus(one.estimate)
+    return f"{one.estimate.mean:.3g}" if one.exact else f"{plus_minus(one.estimate)}{one.unit}"
 
 
 def outcome(part: PartResult) -> str:
-    """The number that was judged, with its one-sided bounds at the level of a verdict."""
+    """The number that was judged, with its one-sided bounds at the level of a verdict: together a two-sided interval that
+    misses the truth twice as often."""
     evidence = part.evidence
     if evidence is None:
         return rule.NOT_RUN if part.word == rule.NOT_RUN else "no number"
     if evidence.rule.startswith("McNemar"):
+        if not evidence.trials:
+            return "no case tells the two apart"
         ends = [f"{100 * (one + 0.5):.0f}" for one in (evidence.value, *evidence.bounds(rule.ALPHA))]
-        return f"{ends[0]}% of the {evidence.trials} cases that tell the two apart, from {ends[1]} to {ends[2]}%"
+        return f"{ends[0]}% of the {evidence.trials} cases that tell the two apart, {INTERVAL} {ends[1]} to {ends[2]}%"
     measured = _measured(part)
     if len(measured) == 1:
         limit = sum(held * term.value for held, term in part.part.terms if isinstance(term, Limit))
-        return _bounded(evidence, -limit, 1, _short)
+        return _bounded(evidence, -limit, 1, _percent if evidence.rule == "Wilson" else _short)
     weight = measured[0][0]
     if all(abs(one) == 1 for one, _ in measured):
         return f"difference {_bounded(evidence, 0.0, weight, _signed)}"
@@ -76,7 +81,8 @@ def because(inputs: Sources, part: PartResult) -> str:
         here += f" ({_ratio(part, samples) or outcome(part)})"
     if part.word == rule.TOO_FEW:
         mcnemar = part.evidence is not None and part.evidence.rule.startswith("McNemar")
-        here += f", of {part.trials} {'such cases' if mcnemar else 'trials'}, where a verdict takes {rule.LEAST}"
+        trials = f"trial{'s' * (part.trials != 1)}"
+        here += f", of {part.trials} {'such cases' if mcnemar else trials}, where a verdict takes {rule.LEAST}"
     said = [f"needed: {needed(inputs, part)}", f"here: {here}"]
     if theirs and None not in theirs:
         said.append(f"published: {' and '.join(map(amount, theirs))}")
@@ -84,10 +90,24 @@ def because(inputs: Sources, part: PartResult) -> str:
 
 
 def decided(inputs: Sources, result: Result) -> str:
-    """Why a reading has its verdict: the first of the comparisons that decided, and how many more there are."""
+    """Why a reading has its verdict: the first of the comparisons that decided in full. Beside one that is refuted, others
+    that do not pass in brief, by their words, and of a word with many how many more there are; else their number."""
     first, *more = result.deciding
-    rest = f"; and {len(more)} more of {len(result.parts)} comparisons" if more else ""
-    return because(inputs, first) + rest
+    said = [because(inputs, first)]
+    if first.word != rule.REFUTED:
+        return "; ".join(said + [f"and {len(more)} more of {len(result.parts)} comparisons"] * bool(more))
+    for word in dict.fromkeys(part.word for part in more):
+        some = [part for part in more if part.word == word]
+        told = [_brief(inputs, part) for part in some[:LISTED]]
+        rest = [f"{len(some) - LISTED} more of {len(result.parts)} comparisons"] * (len(some) > LISTED)
+        said.append(f"and {'also ' * (word == first.word)}{word}: {', and '.join(told + rest)}")
+    return "; ".join(said)
+
+
+def _brief(inputs: Sources, part: PartResult) -> str:
+    """What a comparison needs, and the numbers it has."""
+    here = " and ".join(amount(term.ours(inputs)) for _, term in _measured(part))
+    return f"{needed(inputs, part)} (here: {here})"
 
 
 def why(inputs: Sources, result: Result) -> str:
@@ -120,11 +140,15 @@ def _bounded(evidence: Evidence, shift: float, sign: float, said: Callable[[floa
     low, high = evidence.bounds(rule.ALPHA)
     ends = [said(sign * one + shift) for one in ((low, high) if sign > 0 else (high, low))]
     value = said(sign * evidence.value + shift)
-    return value if evidence.rule in AS_THEY_STAND else f"{value}, from {ends[0]} to {ends[1]}"
+    return value if evidence.rule in AS_THEY_STAND else f"{value}, {INTERVAL} {ends[0]} to {ends[1]}"
 
 
 def _short(value: float) -> str:
     return f"{value:.3g}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.3g}%"
 
 
 def _signed(value: float) -> str:

@@ -5,10 +5,10 @@ limit, a time less 1.5 times another) above `low`, below `high`, or both (equiva
 
 Bounds. Over trials: Student's t at every number of trials. Where the samples share seeds, the contrast is taken seed by
 seed, and the t is that of the paired differences; else its standard error and degrees of freedom are those of Welch and
-Satterthwaite. A share of cases: Wilson's interval. Two shares of the same cases: McNemar's exact test, whose bounds are
-those of the binomial share of the cases that tell the two apart. A number that is computed to rounding is its own bound.
-A published number is as wide as its own spread and number of trials say, and by the error of reading it; where none is
-published it is taken as it stands, and that is said.
+Satterthwaite, and so too where records keep of a curve its mean and spread, and not the trials. A share of cases: Wilson's
+interval. Two shares of the same cases: McNemar's exact test, whose bounds are those of the binomial share of the cases that
+tell the two apart. A number that is computed to rounding is its own bound. A published number is as wide as its own spread
+and number of trials say, and by the error of reading it; where none is published it is taken as it stands, and that is said.
 
 Verdict. A part passes where its lower confidence bound at level ALPHA is above `low` and the upper one below `high`. It is
 refuted where the whole interval lies outside: the upper bound at most `low`, or the lower one at least `high`.
@@ -58,7 +58,7 @@ class Sample:
             are missing, so that nothing can be said of it.
         missing: trials that were asked for and are not there.
         exact: whether it is a limit, or computed to rounding.
-        printed: a published number as it was printed.
+        printed: a published number as it was printed. unit: what stands behind the number, " s".
     """
 
     estimate: Estimate
@@ -68,6 +68,7 @@ class Sample:
     missing: int = 0
     exact: bool = False
     printed: str = ""
+    unit: str = ""
 
 
 def exactly(value: float | None) -> Sample:

@@ -19,10 +19,10 @@ from pipelines.sources import Sources
 from pipelines.statistics import over_trials
 
 
-def quoted(identity: str | None) -> Sample | None:
+def quoted(identity: str | None, unit: str = "") -> Sample | None:
     """A published number; None where there is none."""
     value = None if identity is None else published.find(identity)
-    return None if value is None else Sample(comparison.theirs(value), printed=printed(value))
+    return None if value is None else Sample(comparison.theirs(value), printed=printed(value), unit=unit)
 
 
 def found(inputs: Sources, family: str, parts: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -62,7 +62,8 @@ def of_trials(cell: Mapping[str, Any], *path: str, **where: Any) -> dict[str, fl
 
 
 def of_curve(cell: Mapping[str, Any], name: str, at: float | None = None) -> Sample | None:
-    """A mean curve at an iteration (None: its end), linear between its points, with the spread there."""
+    """A mean curve at an iteration (None: its end), linear between its points, with the spread there, which one trial alone
+    does not have. The trials' own curves are not kept: two such samples are compared as if no seeds were shared."""
     curves = cell["curves"]
     if name not in curves or not curves["iteration"]:
         return None
@@ -72,9 +73,9 @@ def of_curve(cell: Mapping[str, Any], name: str, at: float | None = None) -> Sam
     if any(value is None for value in mean):
         return Sample(Estimate(None), diverged=max(1, lost))
     place = curves["iteration"][-1] if at is None else at
-    spread = [0.0 if value is None else value for value in sd]
-    values = (float(np.interp(place, curves["iteration"], line)) for line in (mean, spread))
-    return Sample(Estimate(*values, count), diverged=lost)
+    value = float(np.interp(place, curves["iteration"], mean))
+    spread = None if any(one is None for one in sd) else float(np.interp(place, curves["iteration"], sd))
+    return Sample(Estimate(value, spread, count), diverged=lost)
 
 
 def of_cell(inputs: Sources, family: str, parts: tuple[str, ...], worst: float, *path: str, **where: Any) -> Sample | None:

@@ -13,12 +13,18 @@ from pipelines.scorecard.rule import Sample
 from pipelines.scorecard.samples import found, quoted
 from pipelines.sources import Sources
 
+ON = {
+    "dogfish": "dog against fish", "dogfish-imagenette": "dogs and fish of Imagenette",
+    "digits-4-9": "fours and nines of digits", "mnist-4-9": "fours and nines of MNIST",
+}  # fmt: skip
+"""What a data set is called."""
+
 
 def as_share(sample: Sample | None) -> Sample | None:
     """A published percentage as a share of one."""
     if sample is None or sample.estimate.mean is None:
         return None
-    return Sample(Estimate(sample.estimate.mean / 100), printed=sample.printed)
+    return Sample(Estimate(sample.estimate.mean / 100), printed=sample.printed, unit="%")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Broken(OfCell):
     @property
     def name(self) -> str:
         within = "without a bound" if self.bound is None else f"within {self.bound:g}"
-        return f"the success of {label(self.variant)} {within} ({self.group})"
+        return f"the success of {label(self.variant)} {within} ({ON.get(self.group, self.group)})"
 
     def ours(self, inputs: Sources) -> Sample | None:
         cell = found(inputs, self.family, self.parts)
@@ -68,7 +74,7 @@ class QuotedShare(Quoted):
 
     def ours(self, inputs: Sources) -> Sample | None:
         share = as_share(quoted(self.identity))
-        return None if share is None else Sample(share.estimate, exact=True, printed=share.printed)
+        return None if share is None else Sample(share.estimate, exact=True, printed=share.printed, unit=share.unit)
 
     def theirs(self) -> Sample | None:
         return as_share(quoted(self.identity))

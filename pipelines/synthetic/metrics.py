@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from pipelines.records import significant
 from pipelines.settings import Cell
 from pipelines.statistics import curve_over_trials, over_trials
 
+FALLING = ("ex2", "penalty")
+"""The cells whose distance the paper says falls steadily: each trial is looked at on its way too."""
+EVERY = 5000
+"""Upper iterations between two looks."""
+
 
 def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
-    """{"trials", "summary": {"T=1": {"error": ...}}, "curves": {"iteration", "T=1": {"error": {"mean", "sd"}}}}."""
-    trials = [
+    """{"trials", "summary": {"T=1": {"error": ...}}, "curves": {"iteration", "T=1": {"error": {"mean", "sd"}}}}; trials of
+    `FALLING` have {"on the way": {"5000": distance, ...}} too, so that two places of one curve are compared trial by trial.
+    """
+    trials: list[dict[str, Any]] = [
         {
             "seed": one["seed"],
             "T": one["T"],
@@ -20,6 +30,9 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
         }
         for one in record["trials"]
     ]
+    if cell.parts[:2] == FALLING:
+        for trial, one in zip(trials, record["trials"], strict=True):
+            trial["on the way"] = on_the_way(one["curve"]) if one["status"] == "finished" else {}
     summary: dict[str, Any] = {}
     curves: dict[str, Any] = {"iteration": record["trials"][0]["curve"]["iteration"]}
     for steps in sorted({one["T"] for one in record["trials"]}):
@@ -33,6 +46,13 @@ def measure(cell: Cell, record: Mapping[str, Any]) -> dict[str, Any]:
             name: curve_over_trials([one["curve"][name] for one in these]) for name in _scalars(these[0])
         }
     return {"trials": trials, "summary": summary, "curves": curves}
+
+
+def on_the_way(curve: Mapping[str, Any]) -> dict[str, float]:
+    """A trial's distance at every `EVERY`-th upper iteration, linear between the points of its curve."""
+    places = range(0, curve["iteration"][-1] + 1, EVERY)
+    found = np.interp(list(places), curve["iteration"], curve["error"])
+    return {str(place): significant(value) for place, value in zip(places, found, strict=True)}
 
 
 def _scalars(trial: Mapping[str, Any]) -> list[str]:

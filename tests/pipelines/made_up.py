@@ -23,6 +23,7 @@ from pipelines.proportions import share
 from pipelines.records import pack
 from pipelines.statistics import curve_over_trials, over_trials
 from pipelines.summary import is_timed
+from pipelines.synthetic.metrics import FALLING, on_the_way
 from pipelines.theory.figures import OTHERS, PENALTY
 from pipelines.theory.tables import DERIVED
 
@@ -183,6 +184,9 @@ def synthetic(profile: str, off: float = 0.0) -> dict[str, Any]:
                     {"seed": seed, "T": steps, "status": "finished", "last": {"error": float(end)}}
                     for seed, end in enumerate(trials[:, -1])
                 ]
+                if (first, second) == FALLING:
+                    for end, line in zip(ends[-count:], trials, strict=True):
+                        end["on the way"] = on_the_way({"iteration": ITERATIONS, "error": line})
                 summary[f"T={steps}"] = {
                     "error": over_trials(trials[:, -1]),
                     "penalty updates": over_trials([80.0] * count),

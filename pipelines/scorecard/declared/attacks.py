@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, below, not_worse, over
+from pipelines.scorecard.claim import AS_PUBLISHED, Claim, Part, Reading, above, alike, below, not_worse
 from pipelines.scorecard.measured import Attack
-from pipelines.scorecard.quantities import Quoted
-from pipelines.scorecard.targets import Broken, QuotedShare, published_bound
+from pipelines.scorecard.quantities import Limit, Quoted
+from pipelines.scorecard.rule import Range
+from pipelines.scorecard.targets import ON, Broken, QuotedShare, published_bound
 
 SECTION = "Data poisoning"
 FISH = "Clean-label attack"
@@ -86,7 +87,8 @@ NOT_COMPUTED = "RMD's numbers are those of its authors, quoted: whole percents, 
 
 def _unbounded(data: str) -> tuple[Part, ...]:
     attack = Broken(data, "unconstrained", None, "cleanlabel-penalty-100")
-    return over(attack, 0.95), above(attack, QuotedShare("cleanlabel-koh-57"))
+    most = Part(f"{attack.name} is above 95%", ((1.0, attack), (-1.0, Limit(0.95))), Range(low=0.0))
+    return most, above(attack, QuotedShare("cleanlabel-koh-57"))
 
 
 def _beats_influence(data: str) -> tuple[Part, ...]:
@@ -98,20 +100,20 @@ def _within(data: str, bounds: Sequence[float]) -> tuple[Part, ...]:
     return tuple(not_worse(Broken(data, "penalty", e), Broken(data, "feature-collision", e), 0.0) for e in bounds)
 
 
-STAND_INS = {"digits-4-9": "on fours and nines of digits", "mnist-4-9": "on fours and nines of MNIST",
-             "dogfish-imagenette": "on dogs and fish of Imagenette"}  # fmt: skip
-"""Data in the place of dog against fish -> the name of a reading."""
-BOUNDS = {"digits-4-9": (1.5, 2.0, 2.5, 3.0), "mnist-4-9": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
-          "dogfish-imagenette": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}  # fmt: skip
-"""Their bounds, in pixels of [0, 1]."""
+BOUNDS = {"digits-4-9": (1.5, 2.0, 2.5, 3.0), "mnist-4-9": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
+          "dogfish-imagenette": (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)}  # fmt: skip
+"""Data in the place of dog against fish -> their bounds, in pixels of [0, 1]."""
+STAND_INS = {data: f"on {ON[data]}" for data in BOUNDS}
+"""The same -> the name of a reading."""
 
 
 CLAIMS = (
     Claim(
         "C24", "Untargeted: Penalty leaves a lower accuracy than RMD and label flipping at every percentage; ApproxGrad is"
-        " slightly stronger still.", TABLE_5, SECTION,
+        " at least as strong.", TABLE_5, SECTION,
         (Reading(AS_PUBLISHED, _untargeted()), Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["untargeted"])),
-        ("poisoning",), ("poisoning",), "poisoning", NOT_COMPUTED,
+        ("poisoning",), ("poisoning",), "poisoning",
+        f"The paper has ApproxGrad slightly stronger; by how much it may be is not tested. {NOT_COMPUTED}",
     ),
     Claim(
         "C25", "Targeted: Penalty succeeds more than RMD (1 to 4%) and than label flipping, and as ApproxGrad within 2"
@@ -119,7 +121,8 @@ CLAIMS = (
         TABLE_5, SECTION,
         (Reading(AS_PUBLISHED, _targeted()), Reading("as ApproxGrad, through all iterations", (IN_FULL_ALIKE,)),
          Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["targeted"])),
-        ("poisoning", "poisoning-converged"), ("poisoning",), "poisoning", f"{NOT_COMPUTED} The released targeted ApproxGrad does not run.",
+        ("poisoning", "poisoning-converged"), ("poisoning",), "poisoning",
+        f"{NOT_COMPUTED} The released targeted ApproxGrad does not run.",
     ),
     Claim(
         "C26", "Penalty's and ApproxGrad's attacks grow stronger with every further percent of poisons.", TABLE_5, SECTION,

@@ -64,7 +64,7 @@ def _linear(example: str, method: str) -> list[Part]:
     one, five, ten = (Seconds(example, method, t) for t in (1, 5, 10))
     # on the line through the seconds at T = 1 and 10 the fifth step costs 5/9 of the first and 4/9 of the tenth
     ends = ((5 / 9, one), (4 / 9, ten))
-    what = f"{LABELS[method]} on example {example[2:]}: the seconds at T = 5"
+    what = f"{LABELS[method]} on example {example[2:]}: the seconds of 10,000 upper iterations at T = 5"
     return [
         Part(f"{what} are at most a tenth above the line from T = 1 to 10", (*ends, (-0.9, five)), Range(low=0.0)),
         Part(f"{what} are at most a tenth below the line from T = 1 to 10", (*ends, (-1.1, five)), Range(high=0.0)),
@@ -106,7 +106,8 @@ CLAIMS = (
         "Section 3.1, Figure 1", SECTION, _readings(_more_steps), ("figure-1",), ("figure-1",), "synthetic",
     ),
     Claim(
-        "C07", "An upper iteration at T = 10 takes least with GD, then Penalty, ApproxGrad and RMD, on all four examples.",
+        "C07", "Upper iterations at T = 10 take the least time with GD, then Penalty, ApproxGrad and RMD, on all four"
+        " examples.",
         "Section 3.1, Table 2 (supplement: Table 4)", SECTION,
         (Reading(AS_PUBLISHED, tuple(
             below(Seconds(e, one, 10), Seconds(e, other, 10))
