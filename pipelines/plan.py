@@ -43,6 +43,8 @@ def lines(profile: str) -> list[str]:
     if others:
         listed = ", ".join(f"{kind} {count}" for kind, count in others.items())
         said.append(f"without training, seconds to minutes: {listed}")
+    if cells.keys() & set(todo):
+        said.append("and what is made of the trained cells: evaluations and summaries")
     return [head, *said]
 
 

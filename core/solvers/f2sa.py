@@ -4,7 +4,9 @@
     once:     u <- u - sigma (grad_u f(u, y) + lambda (grad_u g(u, y) - grad_u g(u, z)));     lambda <- lambda + delta
 
 With exact y and z the last line is the gradient of min_y f + lambda (g - min_z g), which is df/du up to O(1 / lambda). The
-state's v is y. With delta = 0 the method ends where that function is least, O(1 / lambda) away from the solution.
+state's v is y. The article moves u by xi alpha_k, with alpha_k lambda_k bounded: where lambda grows, a step that shrinks as
+1 / lambda; sigma is constant here. With delta = 0 the method ends where that function is least, O(1 / lambda) away from the
+solution.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     D_v = S[grad_v g]_i;   D_q = S[H_vv q]_i - S[grad_v f]_j;   D_u = S[grad_u f]_j - S[H_uv q]_i
     v <- v - rho D_v;     q <- q - rho_q D_q;     u <- u - step D_u
 
-The memory begins at zero, so every sample must have been visited once before a direction is unbiased: go through them in
-order first. It takes n (2 V + U) + m (U + V) numbers. With n = m = 1 the method is SOBA.
+The memory begins at zero; the directions are unbiased all the same, and their variance falls once every sample has been
+visited. The memory takes n (2 V + U) + m (U + V) numbers. With n = m = 1 the method is SOBA.
 """
 
 from __future__ import annotations
