@@ -522,7 +522,7 @@ def test_a_change_that_left_every_trial_as_it_was_is_no_test(cpu: sources.Source
     assert [name for name, word in words.items() if word == "not in play"] == ["penalty-test-power-2", "penalty-described"]
     assert " of 16 effects are told from none; were there none, 0.8 would" in table.markdown()
     said = believed.quirks(known)
-    assert "- Of 16 changes" in said and "same to the last bit: Penalty, the tolerance test is on norms" in said
+    assert ": of 16 changes" in said and "same to the last bit: Penalty, the tolerance test is on norms" in said
 
 
 def test_importances_that_have_not_moved_are_told(cpu: sources.Sources) -> None:
