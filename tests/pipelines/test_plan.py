@@ -73,6 +73,7 @@ def test_the_plan(known: list[Past], monkeypatch: pytest.MonkeyPatch) -> None:
     assert said[0] == "make repro PROFILE=cpu would run 2 stages, 1 of them training:"
     assert said[1].split() == ["30", "s", "measured", "denoising", "some", "penalty"]
     assert said[2].split()[:2] == ["30", "s"] and said[3].endswith("evaluate 1")
+    assert said[4:] == ["and what is made of the trained cells: evaluations and summaries"]
     # nothing trains
     monkeypatch.setattr(plan, "status", lambda profile: {"p:evaluate_cpu@x": stale, "tables@cpu": stale})
     assert plan.lines("cpu") == ["make repro PROFILE=cpu would run 2 stages, none of them training:",
