@@ -12,10 +12,12 @@ from torch import Tensor
 
 from pipelines.datasets.corruption import first_rows
 from pipelines.denoising.pixels import unit
+from pipelines.errors import UserError
 from pipelines.poisoning.problem import Batch, Rows
 from pipelines.poisoning.stored import Poisoning
 
 CLASSES = 10
+STARTS = ("training", "validation", "validation, swapped")
 
 
 class Start(NamedTuple):
@@ -54,10 +56,18 @@ def start(prepared: Poisoning, index: int, points: int, of: str) -> Start:
 
     Args: of: "training": copies of training rows, as the attacks start (`pipelines.datasets.poison`). "validation": rows
         of the validation split with wrong labels drawn at random, which the paper's untargeted label flipping adds.
+        "validation, swapped": those of a targeted attack with the labels they have there, eights called threes; with them
+        the published numbers of the targeted label flipping come back, and not with both classes swapped.
+
+    Raises: UserError for another word.
     """
+    if of not in STARTS:
+        raise UserError(f"start: {of!r} is none of {', '.join(map(repr, STARTS))} (pipelines/poisoning/params.yaml)")
     if of == "training":
         return Start(prepared.poison_images[index, :points], prepared.poison_labels[index, :points])
     labels = prepared.validation_labels[index, :points]
+    if of == "validation, swapped":
+        return Start(prepared.validation_images[index, :points], labels)
     wrong = first_rows(labels, 1.0, int(prepared.seeds[index]), CLASSES).labels
     return Start(prepared.validation_images[index, :points], wrong)
 

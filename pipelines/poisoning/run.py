@@ -31,7 +31,7 @@ class Run:
     Settings of a cell (pipelines/poisoning/params.yaml):
 
         solver, preset, settings: the attack; with 0 `iterations` (label flipping) no step is made.
-        points: the numbers of poisons. weight_decay: of g. start: "training" or "validation" (`data.start`).
+        points: the numbers of poisons. weight_decay: of g. start: one of `data.STARTS`.
         iterations, evaluations: upper iterations, and how often they are looked at.
         pretrain: {epochs, step_size}: Adam on g with the first poisons, before the attack.
         retrain: the same for the fresh classifier that evaluation trains (`pipelines.poisoning.metrics`).

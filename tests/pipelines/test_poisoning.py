@@ -49,7 +49,7 @@ embedded:
         <<: *penalty
         solver: approxgrad
         settings: {lower_steps: 3, upper_step_size: 0.1, lower_step_size: 1e-2, solver_step_size: 0.1}
-    targeted: {<<: *cells, label-flipping: {<<: *flipping, start: training}}
+    targeted: {<<: *cells, label-flipping: {<<: *flipping, start: "validation, swapped"}}
 """
 
 
@@ -140,6 +140,12 @@ def test_label_flipping_moves_no_pixel(root: Path) -> None:
         assert (begin.labels != right).all() and begin.labels.max() < 10
     begin = data.start(prepared, 0, 4, "training")
     np.testing.assert_array_equal(begin.labels, prepared.poison_labels[0, :4])
+    targeted = stored.load(folder_of("embedded", "targeted", "poisoning"))
+    begin = data.start(targeted, 1, 4, "validation, swapped")
+    np.testing.assert_array_equal(begin.images, targeted.validation_images[1, :4])
+    assert begin.labels.tolist() == [3] * 4
+    with pytest.raises(UserError, match="'test' is none of 'training', 'validation', 'validation, swapped'"):
+        data.start(targeted, 1, 4, "test")
 
 
 @pytest.mark.parametrize("method", ["penalty", "approxgrad"])
