@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import settings
+from pipelines import settings, solver_modules
 from pipelines.clean_label.data import CLEAN
 from pipelines.denoising.cells import experiments, table
 from pipelines.repro import AFTER
@@ -97,7 +97,7 @@ def stages(family: str) -> dict[str, Any]:
 
 def modules_of(cell: Mapping[str, Any]) -> list[str]:
     """The modules that a cell loads by name: its solver, and what trains the victim before the attack."""
-    return sorted({f"core.solvers.{cell['solver'].replace('-', '_')}", "core.solvers.single_level"})
+    return sorted({solver_modules.module_of(cell["solver"]), "core.solvers.single_level"})
 
 
 def opened(family: str, profile: str, data: str) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from core.networks import registry
-from pipelines import attacks, evaluations, settings, summary
+from pipelines import attacks, evaluations, settings, solver_modules, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.entries import params
@@ -55,8 +55,7 @@ def in_git(*paths: str) -> list[Any]:
 
 def solver_of(family: str, profile: str, data: str, method: str) -> str:
     """The module of the solver that a cell runs; raises UserError for a cell that is listed and not described."""
-    name: str = settings.cell(family, profile, data, method).settings["solver"]
-    return f"core.solvers.{name.replace('-', '_')}"
+    return solver_modules.module_of(settings.cell(family, profile, data, method).settings["solver"])
 
 
 def trainer(family: str, profile: str, parts: list[str], matrix: Mapping[str, Any], modules: list[str], data: list[str],
@@ -300,7 +299,7 @@ def denoising() -> dict[str, Any]:
 def modules_of(cell: Mapping[str, Any]) -> list[str]:
     """The modules that a denoising cell loads by name: its solver, the one of its pre-training, its network, and what
     augments its images."""
-    solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
+    solver = solver_modules.module_of(cell["solver"])
     augmented = {denoised.AUGMENTED[cell["augment"]]} if "augment" in cell else set()
     return sorted({solver, "core.solvers.single_level", registry.module_of(cell["network"]), *augmented})
 
@@ -364,7 +363,7 @@ def theory() -> dict[str, Any]:
             ("timings", "seconds of Table 1", "complexity", list(complexity.METHODS), "complexity"),
         ):
             more = {"memory": " memory", "timings": " time"}.get(name, "")
-            own = [f"core.solvers.{solver.replace('-', '_')}" for solver in sorted(set(solvers))]
+            own = [solver_modules.module_of(solver) for solver in sorted(set(solvers))]
             stages[f"{name}_{profile}"] = {
                 "desc": what,
                 "wdir": WDIR,
@@ -420,7 +419,7 @@ def few_shot() -> dict[str, Any]:
 
 def learned_by(cell: Mapping[str, Any]) -> list[str]:
     """The modules that a few-shot cell loads by name: its form, its solver, and the solver that adapts at meta-test."""
-    solver = f"core.solvers.{cell['solver'].replace('-', '_')}"
+    solver = solver_modules.module_of(cell["solver"])
     return [few.learner_of(cell.get("form", "heads"))[0], solver, "core.solvers.single_level"]
 
 

@@ -13,6 +13,7 @@ import torch
 
 from core import hypergradient, solvers
 from core.solvers import template
+from tests.core import packaged
 from tests.core.checks import assert_identical, assert_near
 from tests.core.quadratics import PLAIN, points, quadratic
 
@@ -80,18 +81,9 @@ def test_the_template_ends_where_its_estimate_vanishes() -> None:
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An installed package that registers two solvers: one under a new name, one under a name of ours."""
-    place = tmp_path / "site"
-    module, facts = place / "far_away" / "identity.py", place / "far_away-1.0.dist-info"
-    module.parent.mkdir(parents=True)
-    facts.mkdir()
-    module.write_text((ROOT / "core/solvers/template.py").read_text().replace("Template", "Identity"))
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: far-away\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text(
-        f"[{solvers.GROUP}]\nfar-identity = far_away.identity\npenalty = far_away.identity\n"
-    )
-    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.syspath_prepend(str(packaged.install(tmp_path / "site")))
     importlib.invalidate_caches()
-    return "far-identity"
+    return packaged.NAME
 
 
 def test_a_package_registers_a_solver(package: str) -> None:
