@@ -53,7 +53,7 @@ class Claim:
     """A claim.
 
     Attributes:
-        id: C01 to C43 are those of the list of claims in the documentation; S of the stocBiO slides, N of the note.
+        id: C01 to C43 are the paper's, S of the stocBiO slides, N of the note; the page Scorecard lists them all.
         sentence: in our words. place: where it stands. section: the part of the paper, by which claims are sorted.
         readings: the first gives the verdict. tables, figures: names of what we draw of it. page: name of its page.
         remark: what a reader should know before believing the verdict.

@@ -104,7 +104,7 @@ def demonstrations(inputs: Sources) -> Table:
     verdicts = [row["verdict"] for row in rows]
     counts = "; ".join(f"{verdict}: {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
     notes = [
-        "Claims are numbered as in the list of claims in the documentation. C06: RMD converges at T = 100. C09: Lemma 3."
+        "Claims are numbered as on the page Scorecard. C06: RMD converges at T = 100. C09: Lemma 3."
         " C10: Theorem 2. C11: lambda acts as a damping lambda/gamma. C12, C43: multipliers make a finite gamma enough."
         " C36: the optimistic solution is found. C37: no projection is needed. C38: Adam solves the linear system as well as"
         " conjugate gradients. A bound that does not hold is shown, not left out: it says where a claim ends.",
