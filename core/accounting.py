@@ -9,10 +9,12 @@ the penalty's product is f forward and back (3F), grad_v g (3F), and the reverse
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,13 +27,31 @@ FORWARD_PASSES = {"forward": 1, "gradient": 3, "penalty": 12}
 """Work of one forward pass of a cost, one plain gradient step, one v-step of the penalty method, in forward passes F."""
 
 
+def _of_product(matrix: Sequence[int], *_: Any, **__: Any) -> int:
+    """Operations of a matrix or a vector, of this shape, times a vector."""
+    return 2 * math.prod(matrix)
+
+
+def _of_sum_and_product(_: Sequence[int], matrix: Sequence[int], *__: Any, **___: Any) -> int:
+    """Of a product added to a vector; the addition is not counted, as torch counts none in `addmm`."""
+    return _of_product(matrix)
+
+
+OF_VECTORS = {
+    torch.ops.aten.mv: _of_product,
+    torch.ops.aten.dot: _of_product,
+    torch.ops.aten.addmv: _of_sum_and_product,
+}
+"""Operations of the products with a vector, which torch's counter leaves out, from the shapes of what they take."""
+
+
 class Cost(NamedTuple):
     """What one step took."""
 
     calls: Mapping[str, int]
     """Oracle calls by kind, `core.products.KINDS`."""
     flops: int
-    """Multiplications and additions of matrix products and convolutions, as torch counts them."""
+    """Multiplications and additions of products of matrices and vectors and of convolutions, as torch counts them."""
     peak_bytes: int
     """Most bytes that tensors made by the step held at once, those of its result included."""
 
@@ -85,8 +105,8 @@ def peak_bytes(call: Callable[[], Any]) -> int:
 
 
 def flops(call: Callable[[], Any]) -> int:
-    """Floating-point operations of the matrix products and convolutions in `call`, by torch's counter."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating-point operations in `call` of products of matrices and vectors and of convolutions, by torch's counter."""
+    with FlopCounterMode(display=False, custom_mapping=OF_VECTORS) as counter:
         call()
     return int(counter.get_total_flops())
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import Bilevel
+from core import Bilevel, solvers
 from core.accounting import FORWARD_PASSES, cost_of_step, flops, peak_bytes
 from core.products import KINDS, lower_gradient, penalty_gradients
 from core.trees import zeros_like
@@ -74,6 +74,24 @@ def test_the_cost_model(depth: int, slack: float) -> None:
         return penalty_gradients(problem, u, v, None, gamma=1.0, nu=zeros_like(v), lam=0.1, wrt="v")
 
     assert flops(penalty) / forward == pytest.approx(FORWARD_PASSES["penalty"], rel=slack)
+
+
+def test_products_with_a_vector_are_counted() -> None:
+    """2mn for an m x n matrix, 2n for a dot product; and the same as for a matrix of one column."""
+    matrix, long, short = normal(7, 5, seed=1), normal(5, seed=2), normal(7, seed=3)
+    assert flops(lambda: matrix @ long) == flops(lambda: matrix @ long[:, None]) == 2 * 7 * 5
+    assert flops(lambda: torch.addmv(short, matrix, long, beta=0.5)) == 2 * 7 * 5
+    assert flops(lambda: long @ long) == 2 * 5
+
+
+def test_the_cost_of_a_step_where_v_is_a_vector() -> None:
+    """g = |Av - u|^2 / 2 and f = |v|^2 / 2: a step of GD takes Av forward and A^T r back, T times."""
+    matrix = normal(7, 5, seed=1)
+    problem = Bilevel(lambda u, v, batch: (v**2).sum() / 2, lambda u, v, batch: ((matrix @ v - u) ** 2).sum() / 2)
+    solver = solvers.make("gd", problem, lower_steps=3)
+    state = solver.init(torch.zeros(7, dtype=torch.float64), torch.ones(5, dtype=torch.float64))
+    solver.step(state)  # for its graph: asked before the first product of each order
+    assert cost_of_step(solver, state).flops == 3 * 2 * (2 * 7 * 5)
 
 
 @pytest.mark.parametrize("case", CASES)
