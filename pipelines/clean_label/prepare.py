@@ -123,7 +123,11 @@ def steps_shown(how: Learning, rows: int) -> Iterator[None]:
     """A progress bar of the optimiser's steps within, on a terminal: they take minutes."""
     total = how.epochs * math.ceil(rows / how.batch)
     with tqdm(total=total, desc=f"network of features, on {how.source}", unit="step", leave=False, disable=None) as bar:
-        hook = register_optimizer_step_post_hook(lambda *_: bar.update() and None)
+
+        def count(*_: object) -> None:
+            bar.update()
+
+        hook = register_optimizer_step_post_hook(count)
         try:
             yield
         finally:

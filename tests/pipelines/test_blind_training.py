@@ -132,12 +132,14 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("family", "params", "data", "methods", "expected"), OTHERS, ids=[f"{one[0]}-{one[2]}" for one in OTHERS])
+@pytest.mark.parametrize(
+    ("family", "params", "data", "methods", "expected"), OTHERS, ids=[f"{one[0]}-{one[2]}" for one in OTHERS]
+)
 def test_no_family_opens_a_sealed_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, params: str, data: str, methods: tuple[str, ...],
     expected: set[str],
 ) -> None:
-    """From the run's construction to its record; then the evaluation does open it, so that it lies where a run would look."""
+    """From the run's construction to its record; the evaluation does open it, so it lies where a run would look."""
     monkeypatch.chdir(tmp_path)
     Path("pipelines", family).mkdir(parents=True)
     Path("pipelines", family, "params.yaml").write_text(params)
