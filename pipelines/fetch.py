@@ -48,8 +48,8 @@ def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
     to get it.
 
     That is '(offered by a mirror, unchecked)' where the folder of a mirror, or data/mirror, has all of its files;
-    '(download)' where it has an address; '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is
-    named. Of what a package ships, the package is named.
+    '(download)' where it has an address; '(by hand)' where no program can fetch it, or '(not in this mirror)' where a
+    mirror is named. Of what a package ships, the package is named.
     """
     states = {_place_and_state(entry, file, raw)[1] for file in entry.files}
     by = f", comes with {entry.comes_with}" if entry.comes_with else ""
