@@ -212,6 +212,8 @@ FULL_BUDGET = {
     "svhn": {"training images": 72200, "epochs": 100, "lower steps": 20},
 }
 """The paper's budget for denoising (supplement E.2); baselines have no lower steps."""
+PAPERS = ("training images",)
+"""Of these the paper has more than we could take: our selection split comes out of them."""
 
 
 def denoising_cuts(prepared: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Cut]:
@@ -245,5 +247,6 @@ def said(cuts: Sequence[Cut]) -> list[str]:
         these = sorted({cut for cut in cuts if cut.what == what})
         low, high, full = these[0].have, these[-1].have, these[0].full
         spanned = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        words.append(f"{spanned} of {full:,} {what}" if full else what)
+        of = "of the paper's" if what in PAPERS else "of"
+        words.append(f"{spanned} {of} {full:,} {what}" if full else what)
     return words

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,9 +47,9 @@ def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
     """A word or two for the whole: 'complete', 'in part', 'wrong' or 'unreadable' where any file is, else 'missing' and how
     to get it.
 
-    That is '(mirror)' where the folder of a mirror, or data/mirror, has all of it; '(download)' where it has an address;
-    '(by hand)' where no program can fetch it, or '(not in this mirror)' where a mirror is named. Of what a package ships,
-    the package is named.
+    That is '(offered by a mirror, unchecked)' where the folder of a mirror, or data/mirror, has all of its files;
+    '(download)' where it has an address; '(by hand)' where no program can fetch it, or '(not in this mirror)' where a
+    mirror is named. Of what a package ships, the package is named.
     """
     states = {_place_and_state(entry, file, raw)[1] for file in entry.files}
     by = f", comes with {entry.comes_with}" if entry.comes_with else ""
@@ -59,7 +61,7 @@ def state(entry: DataSet, raw: Path = RAW, mirror: str | None = None) -> str:
     if states != {"missing"}:
         return "in part"
     if all(any(Path(one).is_file() for one in download.sources(entry, file, mirror)) for file in entry.files):
-        return "missing (mirror)"
+        return "missing (offered by a mirror, unchecked)"
     if entry.addresses or (mirror and download.is_address(mirror)):
         return "missing (download)"
     return "missing (not in this mirror)" if mirror else "missing (by hand)"
@@ -69,7 +71,7 @@ def _place_and_state(entry: DataSet, file: File, raw: Path) -> tuple[Path, State
     """Where a file lies, in data/raw or in the package that ships it, and what lies there."""
     if entry.comes_with:
         return shipped.path_of(entry, file), shipped.state(entry, file)
-    return raw / entry.name / file.name, file.state(raw / entry.name)
+    return raw / entry.name / file.name, download.state(file, raw / entry.name)
 
 
 def _size(entry: DataSet) -> str:
@@ -122,7 +124,20 @@ def check(entries: Sequence[DataSet], raw: Path = RAW) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; raises UserError for what the user can mend."""
+    """The command line; raises UserError for what the user can mend.
+
+    Where nobody reads on what it prints (`| head`), it ends as a shell expects of such a command, and says nothing.
+    """
+    try:
+        _main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # or Python would write the rest at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.fetch", description="Fetch the data sets of the paper."
     )

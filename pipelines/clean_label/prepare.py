@@ -13,12 +13,16 @@ target's base from the test set, which needs test labels and is sealed; the rele
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from tqdm import tqdm
 
 from pipelines.clean_label import networks
 from pipelines.clean_label.networks import LEARNED, PIXELS, Learning
@@ -109,8 +113,25 @@ def learned(data: Any, settings: Settings) -> tuple[NDArray[np.float32], dict[st
     own = settings.learned.source == settings.source
     images, labels = _rows(data if own else sources.load(settings.learned.source))
     kept = ~np.isin(labels, settings.pair) if own else np.full(len(labels), True)
-    network = networks.learned(unit(shrunk(images[kept], settings.shrink)), labels[kept], settings.learned)
+    with steps_shown(settings.learned, int(kept.sum())):
+        network = networks.learned(unit(shrunk(images[kept], settings.shrink)), labels[kept], settings.learned)
     return network, {} if own else {f"{settings.learned.source} images": sha256(images)}
+
+
+@contextmanager
+def steps_shown(how: Learning, rows: int) -> Iterator[None]:
+    """A progress bar of the optimiser's steps within, on a terminal: they take minutes."""
+    total = how.epochs * math.ceil(rows / how.batch)
+    with tqdm(total=total, desc=f"network of features, on {how.source}", unit="step", leave=False, disable=None) as bar:
+
+        def count(*_: object) -> None:
+            bar.update()
+
+        hook = register_optimizer_step_post_hook(count)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def _rows(data: Any) -> Split:

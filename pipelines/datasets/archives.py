@@ -84,6 +84,39 @@ class Listing:
                 wrong.append(f"{name} has {algorithm} {found}, expected {digits}")
         return wrong
 
+    def faults(self, file: File) -> list[str]:
+        """What differs from the manifest's word on an archive, in words."""
+        members = dict(file.members)
+        wrong = self.differences(members)
+        wrong += [f"{name} does not belong to it" for name in sorted(self.sha256) if members and name not in members]
+        if file.sha256 and self.fingerprint != file.sha256:
+            wrong.append(
+                f"{len(self.sha256)} members of {self.size} bytes whose listing has SHA-256 {self.fingerprint}, "
+                f"expected {file.sha256} ({file.size} bytes)"
+            )
+        return wrong if wrong or self.sha256 else ["no member that belongs to it"]
+
+    def add(self, name: str, size: int, sums: _Sums) -> None:
+        """List a member of which `sums` has seen the content; raises ArchiveError where its name stands already."""
+        if name in self.sha256:
+            raise ArchiveError(f"it has two members {name}")
+        self.size += size
+        self.sha256[name] = sums.digests["sha256"].hexdigest()
+        if sums.published != "sha256":
+            self.further[name] = sums.digests[sums.published].hexdigest()
+
+
+class _Sums:
+    """The sums of a member that are compared: SHA-256, and that which was published, where it is another."""
+
+    def __init__(self, name: str, file: File) -> None:
+        self.published = dict(file.members).get(name, "sha256:").partition(":")[0]
+        self.digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in {"sha256", self.published}}
+
+    def update(self, content: bytes) -> None:
+        for digest in self.digests.values():
+            digest.update(content)
+
 
 def pack(source: Path, target: Path, file: File) -> Listing:
     """Write the members of an archive that `file` keeps to `target`, a plain tar, sorted, without dates and owners.
@@ -105,23 +138,17 @@ def pack(source: Path, target: Path, file: File) -> Listing:
             if listing.size + declared > file.size:
                 raise ArchiveError(f"its members come to more than the {file.size} bytes they should have ({name})")
             start = heap.tell()
-            algorithm = members.get(name, "sha256:").partition(":")[0]
-            digests = {"sha256": hashlib.sha256(), algorithm: hashlib.new(algorithm, usedforsecurity=False)}
-            size = 0
+            sums, size = _Sums(name, file), 0
             while chunk := _read(stream, name):
                 size += len(chunk)
                 if size > declared:
                     raise ArchiveError(f"{name} is longer than the {declared} bytes it declares")
-                for digest in digests.values():
-                    digest.update(chunk)
+                sums.update(chunk)
                 heap.write(chunk)
             if size != declared:
                 raise ArchiveError(f"{name} ends after {size} of {declared} bytes")
             places[name] = start, size
-            listing.size += size
-            listing.sha256[name] = digests["sha256"].hexdigest()
-            if algorithm != "sha256":
-                listing.further[name] = digests[algorithm].hexdigest()
+            listing.add(name, size, sums)
         with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
             for name, (start, size) in sorted(places.items()):
                 member = tarfile.TarInfo(name)
@@ -192,17 +219,42 @@ def _read(stream: IO[bytes], name: str) -> bytes:
         raise ArchiveError(f"{name} cannot be read: {error}") from error
 
 
+def fault(path: Path, file: File) -> str:
+    """How the archive that lies at `path` differs from the manifest's word on it, "" where it does not.
+
+    Its record cannot tell: it says what was right when it was fetched.
+    """
+    listing = Listing()
+    try:
+        for name, _, stream in _members(path):
+            sums, size = _Sums(name, file), 0
+            while chunk := _read(stream, name):
+                sums.update(chunk)
+                size += len(chunk)
+            listing.add(name, size, sums)
+    except ArchiveError as error:
+        return str(error)
+    return "; ".join(listing.faults(file))
+
+
 def read(entry: DataSet, file: File, folder: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member of a fetched archive, sorted by name.
 
     Raises:
-        UserError: the archive is missing or is not what was fetched; names the command that fetches it.
+        UserError: the archive is missing or is not what was fetched; or, after the last member, these are not what the
+            manifest says now. Names the command that fetches it.
     """
     path = entry.checked(file, folder)
+    listing = Listing()
     with tarfile.open(path, "r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]
             stream = tar.extractfile(member)
             if stream is None:
                 raise UserError(f"{path}: {member.name} is no file: run `{entry.command}`")
-            yield member.name, stream.read()
+            content, sums = stream.read(), _Sums(member.name, file)
+            sums.update(content)
+            listing.add(member.name, len(content), sums)
+            yield member.name, content
+    if faults := listing.faults(file):
+        raise UserError(f"{path} is not what the manifest says ({'; '.join(faults)}): run `{entry.command}`")

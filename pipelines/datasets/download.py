@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pipelines.datasets import archives, whole
 from pipelines.datasets.folders import locked, named
-from pipelines.datasets.registry import BY_HAND, DataSet, File, sha256_of, write_record
+from pipelines.datasets.registry import BY_HAND, DataSet, File, State, sha256_of, write_record
 from pipelines.datasets.transfer import Part, SourceError, transfer
 from pipelines.errors import UserError
 
@@ -64,7 +64,7 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
         UserError: what lies there cannot be read.
         OSError: `folder` cannot be written (`pipelines.errors.run` turns it into a message).
     """
-    found = file.state(folder)
+    found = state(file, folder)
     if found == "unreadable":
         raise UserError(file.unreadable(folder))
     if found == "right" and _is_whole(entry, file, folder):
@@ -74,14 +74,30 @@ def fetch(entry: DataSet, file: File, folder: Path, mirror: str | None = None) -
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{folder} cannot be made, a file is in its way: move that file elsewhere") from error
     with locked(folder, "fetches into"), named(folder / file.name):
-        if file.state(folder) == "right":
-            if _is_whole(entry, file, folder):  # another process has brought it meanwhile
-                return None
+        if state(file, folder) == "right" and _is_whole(entry, file, folder):  # another process has brought it meanwhile
+            return None
+        if not file.is_published and file.state(folder) == "right":
             for left in (folder / file.name, file.record(folder)):  # its record would refuse the right one
                 left.unlink()
         for left in folder.glob(_SCRATCH + "*"):  # of a process that was killed: nobody else is here
             shutil.rmtree(left)
         return _fetch(entry, file, folder, mirror)
+
+
+def state(file: File, folder: Path) -> State:
+    """What lies in `folder` under this name: by its record, and by the manifest as it is now, which may be another since.
+
+    Raises OSError where reading fails for another cause than permission.
+    """
+    found = file.state(folder)
+    if found != "right" or not file.is_recorded:
+        return found
+    path = folder / file.name
+    if file.wrapping == "archive":
+        return "wrong" if archives.fault(path, file) else "right"
+    size = path.stat().st_size
+    fits = size <= file.size if file.at_most else size == file.size
+    return "right" if fits and file.recorded(folder).startswith(file.sha256) else "wrong"
 
 
 def _is_whole(entry: DataSet, file: File, folder: Path) -> bool:
@@ -122,7 +138,7 @@ def _not_found(entry: DataSet, file: File, folder: Path, mirror: str | None, ref
     lacking = [file]
     for other in entry.files:
         at_hand = any(Path(source).is_file() for source in sources(entry, other, mirror) if not is_address(source))
-        if other != file and not at_hand and other.state(folder) != "right":
+        if other != file and not at_hand and state(other, folder) != "right":
             lacking.append(other)
     places = ", ".join(f"{one.remote} at {BY_HAND / entry.name / one.remote}" for one in lacking)
     names = ", ".join(f"{entry.name}/{one.remote}" for one in lacking)
@@ -196,14 +212,8 @@ def _pack(source: Path, file: File, content: Path) -> None:
         listing = archives.pack(source, content, file)
     except archives.ArchiveError as error:
         raise SourceError(f"{error}: replace that copy") from error
-    wrong = listing.differences(dict(file.members))
-    if file.sha256 and listing.fingerprint != file.sha256:
-        wrong.append(
-            f"{len(listing.sha256)} members of {listing.size} bytes whose listing has SHA-256 {listing.fingerprint}, "
-            f"expected {file.sha256} ({file.size} bytes)"
-        )
-    if wrong or not listing.sha256:
-        raise SourceError(f"wrong content, {'; '.join(wrong) or 'no member that belongs to it'}: replace that copy")
+    if wrong := listing.faults(file):
+        raise SourceError(f"wrong content, {'; '.join(wrong)}: replace that copy")
 
 
 def _most(file: File) -> int:

@@ -4,7 +4,8 @@ Two forms of the same: arrays pickled by M. Ren et al. (2018), and image files w
 S. Ravi and H. Larochelle (2017). The stand-in mini-imagenet-lite has the second form, and fewer images.
 
 A pickle is a program. This reader runs one that can do nothing but build arrays of numbers, text, lists and dictionaries: it
-looks up no other name, so a pickle that calls anything is refused, and so is an array of objects.
+looks up no other name, so a pickle that calls anything is refused, and so is an array of objects. Whatever stands in for a
+name asks for the types that NumPy writes: a pickle may call it with anything, and most of NumPy believes what it is given.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple, NoReturn, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,16 @@ SETS = ("train", "val", "test")
 SIDE = 84
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it encodes text as {encoding}, and only arrays are read")
+def _must(fits: bool, what: str) -> None:
+    if not fits:
+        raise pickle.UnpicklingError(f"{what} of it is not as NumPy writes it, and only arrays are read")
+
+
+def _latin1(text: object, encoding: object) -> bytes:
+    # an object's own comparison must not run here
+    if not isinstance(text, str) or not isinstance(encoding, str) or encoding != "latin1":
+        how = encoding if isinstance(encoding, str) else f"a {type(encoding).__name__} says"
+        raise pickle.UnpicklingError(f"it encodes a {type(text).__name__} as {how}, and only arrays are read")
     return text.encode(encoding)
 
 
@@ -42,35 +50,55 @@ class _Numbers:
     NumPy's own type would take flags from that state, and an array believe them.
     """
 
-    def __init__(self, name: str | bytes, *_: object) -> None:
-        self.type = np.dtype(name)
+    def __init__(self, name: object, *_: object) -> None:
+        _must(isinstance(name, str | bytes), "the name of a type")
+        self.type = np.dtype(cast(str, name))
         if self.type.kind not in "biuf":
             raise pickle.UnpicklingError(f"it holds an array of {self.type}, and only arrays of numbers are read")
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
-        self.type = self.type.newbyteorder(order)
+    def __setstate__(self, state: object) -> None:
+        _must(isinstance(state, tuple) and len(state) > 1 and isinstance(state[1], str | bytes), "the state of a type")
+        order = cast(tuple[Any, ...], state)[1]
+        self.type = self.type.newbyteorder(cast(Any, order.decode("latin1") if isinstance(order, bytes) else order))
 
 
 class _Array(np.ndarray[Any, np.dtype[Any]]):
     """An array of such numbers."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        *head, numbers, by_column, content = state
-        super().__setstate__((*head, numbers.type, by_column, content))
+    def __setstate__(self, state: object) -> None:
+        _must(isinstance(state, tuple) and len(state) == 5, "the state of an array")
+        version, shape, numbers, by_column, content = cast(tuple[Any, ...], state)
+        _must(type(version) is int and _is_shape(shape), "the shape of an array")
+        _must(isinstance(numbers, _Numbers) and isinstance(by_column, int), "the type of an array")
+        _must(isinstance(content, bytes), "the content of an array")
+        super().__setstate__((version, shape, numbers.type, by_column, content))
+
+
+def _is_shape(found: object) -> bool:
+    return isinstance(found, tuple) and all(type(one) is int and one >= 0 for one in found)
 
 
 def _reconstructed(*_: object) -> _Array:
     return np.empty(0, np.uint8).view(_Array)
 
 
-def _from_buffer(content: bytes, numbers: _Numbers, shape: tuple[int, ...], order: Literal["C", "F"]) -> NDArray[Any]:
-    found: NDArray[Any] = np.frombuffer(content, numbers.type).reshape(shape, order=order)
-    return found
+def _from_buffer(content: object, numbers: object, shape: object, order: object) -> NDArray[Any]:
+    # no array: it might let go of its memory while another one looks at it
+    _must(isinstance(content, bytes | bytearray), "the content of an array")
+    _must(isinstance(numbers, _Numbers), "the type of an array")
+    _must(_is_shape(shape) and isinstance(order, str) and order in ("C", "F"), "the shape of an array")
+    found = np.frombuffer(cast(bytes, content), cast(_Numbers, numbers).type)
+    return found.reshape(cast(tuple[int, ...], shape), order=cast(Literal["C", "F"], order))
 
 
-def _scalar(numbers: _Numbers, content: bytes) -> Any:
-    return np.frombuffer(content, numbers.type, count=1)[0]
+def _scalar(numbers: object, content: object) -> Any:
+    _must(isinstance(numbers, _Numbers) and isinstance(content, bytes), "a number")
+    return np.frombuffer(cast(bytes, content), cast(_Numbers, numbers).type, count=1)[0]
+
+
+def _array(*_: object) -> NoReturn:
+    """In the place of numpy.ndarray, which would look at any memory as at anything; a pickle of arrays only names it."""
+    raise pickle.UnpicklingError("it calls numpy.ndarray, and only arrays are read")
 
 
 _ALLOWED: Mapping[tuple[str, str], Any] = {
@@ -83,7 +111,7 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
             ("numeric", "_frombuffer", _from_buffer),
         )
     },
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): _array,
     ("numpy", "dtype"): _Numbers,
     ("_codecs", "encode"): _latin1,  # how Python 3 writes bytes for protocol 2
 }

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_project import ROOT, call, done
+from small_project import CLEAN_LABEL, POISONING, ROOT, call, done
 
-from pipelines import corrupt, families, train
+from pipelines import corrupt, evaluate, families, records, train
 from pipelines.datasets.prepared import folder_of
 
 PARAMS = """
@@ -109,6 +109,51 @@ def test_a_run_opens_no_sealed_file(root: Path, method: str, expected: set[str])
         work.fingerprints()
     assert {name for name in names if name.endswith(".npz")} == expected
     assert (FOLDER / "sealed.npz").exists()
+
+
+FEW_SHOT = """
+common: {threads: 1, first_steps: 2}
+embedded:
+  prepared:
+    small: {source: glyphs, way: 5, shot: 1, query: 3, meta_batch: 4, selection_tasks: 6, test_tasks: 8, seeds: [0, 1]}
+  cells:
+    small:
+      penalty: {form: heads, solver: penalty, preset: released, network: omniglot-16, iterations: 4, evaluations: 2,
+                selection_tasks: 4, curve_tasks: 4, query: 2, meta_batch: 3, trials: 1,
+                adapt: {optimizer: adam, steps: 5, step_size: 1e-2},
+                settings: {lower_steps: 2, upper_step_size: 1e-2, lower_step_size: 1e-2, gamma_0: 1e-3, nu_0: 1e-4}}
+"""
+OTHERS = [
+    # evaluation lists the targets of a clean-label attack, so its clean model comes first
+    ("few_shot", FEW_SHOT, "small", ("penalty",), {"train.npz", "test.npz"}),
+    ("poisoning", POISONING, "digits-untargeted", ("label-flipping", "penalty"), {"train.npz"}),
+    ("poisoning", POISONING, "digits-targeted", ("label-flipping", "penalty"), {"train.npz"}),
+    ("clean_label", CLEAN_LABEL, "digits-4-9", ("clean", "penalty"), {"train.npz"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "data", "methods", "expected"), OTHERS, ids=[f"{one[0]}-{one[2]}" for one in OTHERS]
+)
+def test_no_family_opens_a_sealed_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, params: str, data: str, methods: tuple[str, ...],
+    expected: set[str],
+) -> None:
+    """From the run's construction to its record; the evaluation does open it, so it lies where a run would look."""
+    monkeypatch.chdir(tmp_path)
+    Path("pipelines", family).mkdir(parents=True)
+    Path("pipelines", family, "params.yaml").write_text(params)
+    corrupt.main([family, "embedded", data])
+    for method in methods:
+        cell = families.cell(family, "embedded", (data, method))
+        with opened() as names:
+            record = train.train(cell, torch.device("cpu"))
+            families.build(cell, torch.device("cpu")).fingerprints()
+        assert {name for name in names if name.endswith(".npz")} == expected
+        with opened() as names:
+            records.write_json(cell.folder / "train.json", record)
+            evaluate.main([family, "embedded", data, method])
+        assert "sealed.npz" in names
 
 
 def test_the_watch_sees_every_way_to_open(root: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from small_project import ROOT, done
+from tqdm import tqdm
 
 from core.constraints import WithSlack
 from pipelines import corrupt, families, proportions, records, train
-from pipelines.clean_label import data, key_of, metrics, networks, stored
+from pipelines.clean_label import data, key_of, metrics, networks, prepare, stored
 from pipelines.clean_label.run import Run, image_of
 from pipelines.datasets.prepared import folder_of, read_index
 from pipelines.errors import UserError
@@ -116,6 +117,25 @@ def test_bases_are_images_of_the_other_class(root: Path, base: str) -> None:
         assert one.label == 1 - labels[one.row]
         same = [(stored.as_bytes(image[None])[0] == one.base[0]).all() for image in pool]
         assert known[int(np.flatnonzero(same)[0])] == one.label
+
+
+def test_training_the_network_of_features_shows_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each of Adam's; the network is that which is trained without a bar, and no step after it is counted."""
+    steps: list[int] = []
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def update(self, n: float | None = 1) -> bool | None:
+            steps.append(self.total)
+            return super().update(n)
+
+    monkeypatch.setattr(prepare, "tqdm", Bar)
+    images, labels = np.random.default_rng(0).random((50, 1, 8, 8), np.float32), np.arange(50) % 5
+    how = networks.Learning("digits", (2, 3), 1, 2, 20, 1e-2)
+    with prepare.steps_shown(how, len(images)):
+        network = networks.learned(images, labels, how)
+    assert steps == [6] * 6  # two epochs of 20, 20 and 10 rows
+    np.testing.assert_array_equal(networks.learned(images, labels, how), network)
+    assert len(steps) == 6
 
 
 @pytest.mark.parametrize("method", ATTACKS)

@@ -131,7 +131,7 @@ def test_cuts() -> None:
     cuts = comparison.denoising_cuts(prepared, {"epochs": 2, "settings": {"lower_steps": 2}})
     more = comparison.denoising_cuts(prepared, {"epochs": 20, "settings": {}})
     assert comparison.said([*cuts, *more]) == [
-        "2,000 of 59,000 training images", "2 to 20 of 100 epochs", "2 of 20 lower steps",
+        "2,000 of the paper's 59,000 training images", "2 to 20 of 100 epochs", "2 of 20 lower steps",
     ]  # fmt: skip
     full = {"source": "mnist", "train_size": None}
     assert comparison.denoising_cuts(full, {"epochs": 101, "settings": {"lower_steps": 20}}) == []

@@ -22,7 +22,7 @@ from test_fetch import CLOSED, CONTENT, FILE, WRAPPED, Server, entry, flipped, m
 
 from pipelines import fetch as command
 from pipelines.datasets import archives, download
-from pipelines.datasets.registry import BY_HAND, DATA_SETS, SHIPPED, DataSet, File
+from pipelines.datasets.registry import BY_HAND, DATA_SETS, SHIPPED, DataSet, File, sha256_of, write_record
 from pipelines.errors import UserError, run
 
 __all__ = ["plain_user", "serve", "toy"]  # fixtures
@@ -88,6 +88,98 @@ def test_the_first_digits_of_a_sum(tmp_path: Path) -> None:
         download.fetch(entry(file=other), other, tmp_path / "other", str(mirror))
 
 
+# The manifest is another than when a file was fetched
+
+
+def kept(folder: Path, file: File, content: bytes) -> DataSet:
+    """A data set of that file, fetched by the manifest of its time into data/raw below `folder`."""
+    made = entry(file=file)
+    command.fetch(made, folder / "data/raw", str(mirror_of(folder / "mirror", content)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "changes"),
+    [
+        (ARCHIVE, tar_of(MEMBERS), {"sha256": "0" * 64}),
+        (ARCHIVE, tar_of(MEMBERS), {"sha256": "", "members": (("a/1.bin", "md5:" + "0" * 32),)}),
+        (replace(UNPUBLISHED, sha256=hashlib.sha256(CONTENT).hexdigest()[:8]), CONTENT, {"sha256": "01234567"}),
+        (UNPUBLISHED, CONTENT, {"sha256": "01234567"}),
+        (UNPUBLISHED, CONTENT, {"size": len(CONTENT) - 1}),
+    ],
+    ids=["listing", "a member", "first digits", "first digits now", "bound"],
+)
+def test_what_lies_there_is_held_against_the_manifest_of_today(
+    toy: Path, capsys: pytest.CaptureFixture[str], file: File, content: bytes, changes: dict[str, Any]
+) -> None:
+    """Its record says what was fetched, not what should have been."""
+    made, folder = kept(toy, file, content), Path("data/raw/toy")
+    command.check([made])
+    assert f"{file.name}: right" in capsys.readouterr().out
+    now = replace(file, **changes)
+    other = replace(made, files=(now,))
+    assert now.state(folder.resolve()) == "right"  # by the record alone
+    with pytest.raises(UserError, match=r"missing or wrong: run `python -m pipelines\.fetch toy`"):
+        command.check([other])
+    assert f"{file.name}: wrong" in capsys.readouterr().out and command.state(other) == "wrong"
+    with pytest.raises(UserError):  # the mirror has the old one still
+        download.fetch(other, now, folder, str(toy / "mirror"))
+    if file.wrapping == "archive":
+        with pytest.raises(UserError, match=r"digits.tar is not what the manifest says .*fetch toy`$"):
+            list(archives.read(other, now, folder))
+        assert dict(archives.read(made, file, folder)) == MEMBERS
+
+
+def test_what_the_manifest_names_since_is_fetched_in_its_place(toy: Path) -> None:
+    kept(toy, ARCHIVE, tar_of(MEMBERS))
+    members = {"a/1.bin": b"new"}
+    now = archived(ARCHIVE.name, members, ARCHIVE.remote)
+    (toy / "mirror/toy" / now.remote).write_bytes(tar_of(members))
+    other = entry(file=now)
+    assert download.fetch(other, now, Path("data/raw/toy"), str(toy / "mirror")) is not None
+    assert dict(archives.read(other, now, Path("data/raw/toy"))) == members and command.state(other) == "complete"
+    assert download.fetch(other, now, Path("data/raw/toy"), None) is None
+
+
+def test_a_member_that_the_manifest_names_no_longer_is_left_out(toy: Path) -> None:
+    kept(toy, ARCHIVE, tar_of(MEMBERS))
+    now = replace(ARCHIVE, sha256="", members=(("a/1.bin", f"md5:{hashlib.md5(CONTENT).hexdigest()}"),))
+    folder, other = Path("data/raw/toy"), entry(file=now)
+    assert command.state(other) == "wrong"
+    with pytest.raises(UserError, match=r"\(a/2.bin does not belong to it\)"):
+        list(archives.read(other, now, folder))
+    assert download.fetch(other, now, folder, str(toy / "mirror")) is not None
+    assert dict(archives.read(other, now, folder)) == {"a/1.bin": CONTENT} and command.state(other) == "complete"
+
+
+@pytest.mark.parametrize("file", [ARCHIVE, replace(ARCHIVE, sha256="")], ids=["published", "not published"])
+def test_an_empty_tar_with_a_record_is_wrong(toy: Path, file: File) -> None:
+    folder = Path("data/raw/toy")
+    folder.mkdir(parents=True)
+    (folder / file.name).write_bytes(tar_of({}, ""))
+    write_record(file, folder, sha256_of(folder / file.name))
+    assert file.state(folder) == "right" and command.state(entry(file=file)) == "wrong"
+    with pytest.raises(UserError, match="missing or wrong"):
+        command.check([entry(file=file)])
+    download.fetch(entry(file=file), file, folder, str(mirror_of(toy / "mirror", tar_of(MEMBERS))))
+    assert dict(archives.read(entry(file=file), file, folder)) == MEMBERS
+
+
+@pytest.mark.parametrize("arguments", [["--list"], ["--list", "mnist"], ["--check", "digits"]])
+def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
+    """As of `| head -1`, whose end of the pipe is closed while the command still prints."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.fetch", *arguments],
+            cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
 # No network, and files put there by hand
 
 
@@ -114,7 +206,7 @@ def test_what_no_program_can_fetch(toy: Path, monkeypatch: pytest.MonkeyPatch, c
 
     place.parent.mkdir(parents=True)
     place.write_bytes(tar_of(MEMBERS, "xz"))
-    assert "missing (mirror)" in listed()
+    assert "missing (offered by a mirror, unchecked)" in listed()
     command.main(["toy"])
     assert f"from {place}" in capsys.readouterr().out
     assert "complete" in listed()

@@ -277,6 +277,70 @@ def test_a_type_whose_state_claims_that_it_holds_objects() -> None:
     assert found.dtype == np.float64 and not found.dtype.hasobject and found.tolist() == [0.0, 0.0, 0.0]
 
 
+def named(module: str, name: str) -> bytes:
+    """The operation that looks up a name."""
+    return f"c{module}\n{name}\n".encode()
+
+
+def called(function: bytes, *arguments: bytes) -> bytes:
+    """The operations that call it."""
+    return function + b"(" + b"".join(arguments) + b"tR"
+
+
+ENCODE, NDARRAY, DTYPE = named("_codecs", "encode"), named("numpy", "ndarray"), named("numpy", "dtype")
+RECONSTRUCT, SCALAR = (named("numpy.core.multiarray", name) for name in ("_reconstruct", "scalar"))
+FROM_BUFFER = named("numpy.core.numeric", "_frombuffer")
+TEXT, LATIN1, EIGHT = b"X\x01\x00\x00\x00a", b"X\x06\x00\x00\x00latin1", b"C\x08AAAAAAAA"
+ONE = b"K\x01\x85"  # the shape (1,)
+BYTES = called(DTYPE, b"U\x02u1", b"K\x00", b"K\x01")
+ARRAY = called(RECONSTRUCT, NDARRAY, b"K\x00\x85", b"U\x01b")
+OBJECTS = called(NDARRAY, ONE, b"U\x01O", EIGHT)
+"""An array of one object, whose address is what is given for memory."""
+
+
+@pytest.mark.parametrize(
+    ("operations", "words"),
+    [
+        (OBJECTS, "it calls numpy.ndarray"),
+        (called(NDARRAY, b"M\xff\xff\x85"), "it calls numpy.ndarray"),  # memory that nobody wrote
+        (NDARRAY + ONE + b"\x81", "NEWOBJ"),
+        (called(ENCODE, TEXT, OBJECTS), "it calls numpy.ndarray"),
+        (called(ENCODE, TEXT, called(SCALAR, BYTES, EIGHT)), "encodes a str as a uint8 says"),
+        (called(ENCODE, called(SCALAR, BYTES, EIGHT), LATIN1), "encodes a uint8 as latin1"),
+        (called(ENCODE, TEXT, b"X\x05\x00\x00\x00utf-7"), "encodes a str as utf-7"),
+        (called(DTYPE, NDARRAY), "the name of a type"),
+        (called(DTYPE, b"K\x01"), "the name of a type"),
+        (BYTES + b"(K\x03K\x01tb", "the state of a type"),
+        (BYTES + b"K\x03b", "the state of a type"),
+        (called(SCALAR, NDARRAY, EIGHT), "a number of it"),
+        (called(SCALAR, BYTES, ARRAY), "a number of it"),
+        (called(FROM_BUFFER, ARRAY, BYTES, ONE, b"U\x01C"), "the content of an array"),
+        (called(FROM_BUFFER, EIGHT, NDARRAY, ONE, b"X\x01\x00\x00\x00C"), "the type of an array"),
+        (called(FROM_BUFFER, EIGHT, BYTES, b"J\xff\xff\xff\xff\x85", b"X\x01\x00\x00\x00C"), "the shape of an array"),
+        (ARRAY + b"(K\x01" + ONE + b"U\x01O\x89" + EIGHT + b"tb", "the type of an array"),
+        (ARRAY + b"(K\x01" + ONE + BYTES + b"\x89]tb", "the content of an array"),
+        (ARRAY + b"(K\x01J\xff\xff\xff\xff\x85" + BYTES + b"\x89" + EIGHT + b"tb", "the shape of an array"),
+        (ARRAY + b"(K\x01" + ONE + b"tb", "the state of an array"),
+    ],
+)
+def test_a_pickle_that_gives_what_no_array_is_written_with(operations: bytes, words: str) -> None:
+    """NumPy would take some of these for addresses: the process would end here, with no error to catch."""
+    with pytest.raises(UserError, match=f"^bad.pkl is not read .*{words}.*: run `python -m pipelines.fetch") as caught:
+        mini_imagenet.unpickled(b"\x80\x03" + operations + b".", "bad.pkl")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_operations_of_these_pickles_do_make_arrays() -> None:
+    """Said rightly, the same calls give an array, a number and bytes."""
+    made = b"}(" + b"U\x01a" + ARRAY + b"(K\x01K\x08\x85" + BYTES + b"\x89" + EIGHT + b"tb"
+    made += b"U\x01b" + called(FROM_BUFFER, EIGHT, BYTES, b"K\x08\x85", b"X\x01\x00\x00\x00C")
+    made += b"U\x01c" + called(SCALAR, BYTES, EIGHT) + b"U\x01d" + called(ENCODE, TEXT, LATIN1) + b"u"
+    found = mini_imagenet.unpickled(b"\x80\x03" + made + b".", "good.pkl")
+    np.testing.assert_array_equal(found["a"], np.full(8, 65, np.uint8))
+    np.testing.assert_array_equal(found["b"], np.full(8, 65, np.uint8))
+    assert found["c"] == 65 and found["d"] == b"a"
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("kind", ["u1", "<i4", ">i4", "<f8", ">f8", "?"])
 def test_arrays_of_numbers_come_as_they_were(kind: str, order: Any) -> None:

@@ -75,7 +75,7 @@ def test_all_tables_twice(place: Path) -> None:
     assert set(numbers(folder / "denoising.csv")["verdict"]) == {"not comparable"}
     assert set(numbers(folder / "denoising.csv")["order"]) == {"same order", ""}
     text = (folder / "denoising.md").read_text()
-    assert "2,000 of 59,000 training images" in text and "94.6 ± 0.3 or 90.5 ± 0.3" in text
+    assert "2,000 of the paper's 59,000 training images" in text and "94.6 ± 0.3 or 90.5 ± 0.3" in text
     claimed = numbers(folder / "claims.csv").set_index("id")
     assert claimed["verdict"]["C04"] == "holds" and claimed["verdict"]["C17"] == "not run"
     assert "Panels of Figures 1 and 2: 48 of 48 agree" in (folder / "results.md").read_text()
