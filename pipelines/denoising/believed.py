@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 from pipelines import comparison
 from pipelines.comparison import Difference
-from pipelines.denoising import cells, further
+from pipelines.denoising import cells, efforts, further
 from pipelines.denoising.rows import chosen, data, has, is_idle, label, method_of, named, paired, quirk
 from pipelines.denoising.told import basis
-from pipelines.layout import interval, listed
+from pipelines.layout import interval, listed, number
 from pipelines.sources import Sources
 
 WORDS = {1: "above", -1: "below", 0: "not told apart from"}
@@ -21,6 +21,8 @@ LONGER = ("longer", "longer-50")
 TUNED = ("tuned", "tuned-quarter")
 UNMOVED = 0.02
 """Importances whose means over clean and corrupted examples lie no further apart than this have hardly moved."""
+BLIND = 0.9
+"""Importances that call a larger share than this of all labels wrong sort out nothing."""
 
 
 def believed(inputs: Sources) -> str:
@@ -54,9 +56,11 @@ def _longer(inputs: Sources, experiment: str) -> list[str]:
     if not all(curves["iteration"] for curves in both.values()):
         return []
     where = further.data_of(inputs, experiment, "penalty")
+    budget = f"- {efforts.longer(inputs, experiment)}; {efforts.searched(inputs, experiment)}"
     test, train = (both["train-val"][f"{split} accuracy"]["mean"] for split in ("test", "train"))
     best = max(range(len(test)), key=lambda place: test[place])
     lines = [
+        budget,
         f"- {where}: Train+Val is at its best, {test[best]:.2f}%, after {both['train-val']['iteration'][best]:,} steps, and"
         f" ends at {test[-1]:.2f}%; on its own training labels, wrong ones included, it goes from {train[best]:.1f}% to"
         f" {train[-1]:.1f}%.",
@@ -122,7 +126,10 @@ def cleaning(inputs: Sources) -> str:
         for base, others in found.items():
             said = against(inputs, experiment, base, others)
             if said:
-                more = _unmoved(inputs, experiment, others)
+                more = _blind(inputs, experiment, base) + _unmoved(inputs, experiment, others)
+                more += _above_oracle(inputs, experiment, base, others)
+                more += efforts.said(inputs, experiment, [base, *others]) if experiment in efforts.UNEQUAL else ""
+                more += efforts.of_reverse(inputs) if "rmd" in others else ""
                 lines.append(f"- {_place(inputs, experiment, base)}: Penalty is {said}.{more}")
     return "\n".join(lines) if len(lines) > 1 else ""
 
@@ -145,8 +152,36 @@ def _unmoved(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
     if not names:
         return ""
     return (
-        f" But of {listed(names)} the importances of clean and corrupted examples have hardly moved apart: these are plain"
+        f" Of {listed(names)} the importances of clean and corrupted examples have hardly moved apart: these are plain"
         " training with all labels."
+    )
+
+
+def _above_oracle(inputs: Sources, experiment: str, base: str, variants: Sequence[str]) -> str:
+    """That a method above Oracle, which is told the labels, speaks of budgets and not of labels; "" where none is."""
+    for variant in (one for one in variants if method_of(one) == "oracle"):
+        apart = paired(inputs, (experiment, base), (experiment, variant))
+        if apart is not None and apart.sign == 1:
+            curve = inputs.cell("denoising", experiment, variant)["curves"]["test accuracy"]["mean"]
+            rises = ", which still rises at its end," if len(curve) > 1 and curve[-1] > curve[-2] else ""
+            return f" Above Oracle{rises} no choice of labels can bring it: the budgets are not alike."
+    return ""
+
+
+def _blind(inputs: Sources, experiment: str, variant: str) -> str:
+    """Whether a cell's importances call nearly every label wrong, so that validation data alone train it; "" if not."""
+    found = inputs.cell("denoising", experiment, variant)["summary"].get("importances")
+    if not found or not found["precision"]["mean"]:
+        return ""
+    noise = inputs.params["denoising"]["prepared"][further.data_of(inputs, experiment, variant)]["noise"]
+    precision, recall = found["precision"]["mean"], found["recall"]["mean"]
+    called = min(recall * noise / precision, 1.0)
+    if called < BLIND:
+        return ""
+    return (
+        f" But {label(method_of(variant))}'s importances call {called:.0%} of all labels wrong, clean ones too (precision"
+        f" {number(precision, 3)} where a share of {noise:g} is wrong, recall {number(recall, 3)}): by that threshold it"
+        " finds none, and trains on little more than the validation set."
     )
 
 

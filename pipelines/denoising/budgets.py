@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.denoising import efforts
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     accuracies,
@@ -48,10 +49,10 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
         beside = {"against Penalty": interval(apart, 2), "selected against Penalty's": interval(picked, 2)}
         shown.append({**head, **said, **read, **beside})
     notes = [
-        f"On {data(inputs, experiment)}; every step size is the one of the other experiments."
+        f"On {data(inputs, experiment)}; {efforts.searched(inputs, experiment)}"
         " Accuracy on the training labels, wrong ones included where a method trains on them, says how far it has learnt"
         f" them by heart.{AGAINST_PENALTY} Selected against Penalty's: the same of the iterates chosen on a clean split that"
-        " no cost has seen, with Welch's interval.",
+        " no cost has seen, paired alike.",
     ]
     return table(inputs, experiment, "A longer budget", numbers, shown, notes)
 

@@ -3,22 +3,29 @@ numbers that bear it and what to make of them. The comparisons one by one: `pipe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from pipelines import comparison, published
-from pipelines.comparison import FULL_BUDGET, Difference, Estimate
-from pipelines.denoising import further
+from pipelines import published
+from pipelines.comparison import FULL_BUDGET, Difference
+from pipelines.denoising import efforts, further
 from pipelines.denoising.believed import LONGER, TUNED, WORDS, against
-from pipelines.denoising.rows import chosen, data, has, label, method_of, paired, seconds_of
-from pipelines.layout import interval, listed, number
+from pipelines.denoising.finding import weights
+from pipelines.denoising.rivals import others, rival
+from pipelines.denoising.rows import chosen, data, has, label, paired, seconds_of
+from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
-NOT_HERE = {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "wrn": "the wide residual network"}
+NOT_HERE = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "svhn": "SVHN",
+    "wrn": "the wide residual network",
+    "reweighting": "the Meta-Weight-Net",
+    "four-nine": "fours against nines",
+    "long-tail": "a long tail",
+    "no-noise": "training without noise",
+}
 """Parts of the section, by what their data sets or experiments are called."""
-PAPERS = ("approxgrad", "penalty")
-"""The paper's bilevel methods."""
-STARTS = {"penalty": "as released", "penalty-importances-probability": "by the text"}
-"""Variants of Penalty among the quirks whose importances start by what the pre-trained network says of a label."""
 T = (20, 50)
 """The paper's number of lower steps, and the one beyond which it sees little more."""
 
@@ -55,98 +62,39 @@ def plain(inputs: Sources) -> str:
         if picked is not None:
             picks.append((where, picked))
     if ends:
+        budget = f" ({'; '.join(efforts.longer(inputs, name) for name in runs)})"
         said = [
             f"{where} {interval(one[0], 2)} above Train+Val and {interval(one[1], 2)} above Val-only" for where, one in ends
         ]
         if all(apart.sign == 1 for _, one in ends for apart in one):
-            text += f" Trained for longer it does in all: {'; '.join(said)}."
+            text += f" Trained for longer{budget} it does in all: {'; '.join(said)}."
         else:
-            text += f" Trained for longer (points): {'; '.join(said)}, where not every interval leaves zero out."
+            text += f" Trained for longer{budget}, in points: {'; '.join(said)}, where not every interval leaves zero out."
+        text += "".join(sorted({efforts.uneven(inputs, name) for name in runs}))
     if picks:
         said = [f"{where} {WORDS[apart.sign]} Train+Val ({interval(apart, 2)})" for where, apart in picks]
         text += (
             " But where every method takes the iterate that is best on a clean split which no cost has seen, Penalty is on"
             f" {'; on '.join(said)}."
         )
-        text += _of_plain([apart for _, apart in picks])
+        text += _of_plain(picks)
     return text
 
 
-def _of_plain(picks: list[Difference]) -> str:
-    if all(apart.sign == 1 for apart in picks):
-        return " So believe it: importances are worth more than stopping in time."
-    if any(apart.sign == 1 for apart in picks):
-        return (
-            " So believe it of a network that is trained to the end; against one that is stopped in time it depends on how"
-            " many labels are wrong."
-        )
-    return " So believe it of a network that is trained to the end; one that is stopped in time needs no importances here."
-
-
-def rival(inputs: Sources) -> str:
-    """C14: Penalty above ApproxGrad."""
-    pairs = [(name, "approxgrad", "penalty") for name in inputs.params["denoising"]["data"]]
-    pairs += [(name, "approxgrad", "penalty") for name in LONGER if "approxgrad" in has(inputs, name)]
-    small = "franceschi"
-    pairs += [
-        (small, one, base) for one in has(inputs, small)
-        if method_of(one) == "approxgrad" and (base := further.penalty_of(inputs, small, one))
-    ]  # fmt: skip
-    before = [apart for name, one, base in pairs if (apart := paired(inputs, (name, base), (name, one)))]
-    if not before:
-        return ""
-    signs = [apart.sign for apart in before]
-    text = (
-        "**Penalty is better than ApproxGrad** (the paper: in all six rows of its table). With lower step sizes from one"
-        f" grid and all else as published it lies above in {signs.count(1)} of {len(signs)} comparisons, below in"
-        f" {signs.count(-1)}."
-    )
-    after = {
-        data(inputs, name): apart for name in TUNED
-        if "penalty" in has(inputs, name) and (apart := paired(inputs, (name, "penalty"), (name, "approxgrad")))
-    }  # fmt: skip
-    if after:
-        said = [f"on {where} {WORDS[apart.sign]} it ({interval(apart, 2)})" for where, apart in after.items()]
-        text += f" After equal tuning of both step sizes and one more number Penalty is {'; '.join(said)}."
-        text += _of_rival({apart.sign for apart in after.values()})
-    return text
-
-
-def _of_rival(signs: set[int]) -> str:
-    if signs == {1}:
-        return " So believe it: the margin survives equal tuning."
-    if 1 in signs:
-        return " So believe that it can be better, not that it always is: the margin depends on network and settings."
-    return " So do not believe it of the methods: it is a margin of their settings."
-
-
-def others(inputs: Sources) -> str:
-    """Methods that the paper's table does not have, after equal tuning."""
-    said, signs = [], dict[str, list[int]]()
-    for name in TUNED:
-        rest = [method for method in has(inputs, name) if method not in PAPERS]
-        found = against(inputs, name, "penalty", rest)
-        if found:
-            said.append(f"on {data(inputs, name)} it is {found}")
-        for method in rest:
-            apart = paired(inputs, (name, method), (name, "penalty"))
-            if apart is not None:
-                signs.setdefault(method, []).append(apart.sign)
-    if not said:
-        return ""
-    text = (
-        "**ApproxGrad is the rival to beat** (the paper's table has no other bilevel method). Against methods that the paper"
-        f" leaves out, after equal tuning, Penalty stands so: {'; '.join(said)}."
-    )
-    always = [label(method) for method, of_all in signs.items() if set(of_all) == {1}]
-    partly = [label(method) for method, of_all in signs.items() if 1 in of_all and min(of_all) < 1]
-    if always:
-        return f"{text} So do not take Penalty for the best choice here: try {listed(always)} first{_partly(partly)}."
-    return f"{text} So none of them is better throughout{_partly(partly)}."
-
-
-def _partly(names: list[str]) -> str:
-    return f"; {listed(names)} did better in a part of the comparisons" if names else ""
+def _of_plain(picks: Sequence[tuple[str, Difference]]) -> str:
+    """What follows where each method takes the iterate that is best on a clean split; an interval that holds zero shows
+    neither that importances help there nor that they do not."""
+    by = {sign: [where for where, apart in picks if apart.sign == sign] for sign in WORDS}
+    if len(by[1]) == len(picks):
+        return " So believe it at these budgets: importances are worth more than stopping in time."
+    text = " So believe it of networks that are trained on here after their best; against one that is stopped in time"
+    if by[1] and by[-1]:
+        return f"{text} it depends on how many labels are wrong."
+    if by[1]:
+        return f"{text} it is shown on {listed(by[1])} alone."
+    if len(by[-1]) == len(picks):
+        return f"{text} do not: that one is better."
+    return f"{text} it is not shown, which is not to say that importances are worth nothing."
 
 
 def reference(inputs: Sources) -> str:
@@ -179,6 +127,10 @@ def part(inputs: Sources) -> str:
         "**On CIFAR-10 ApproxGrad is worse than Train+Val** (the paper: 71.59 against 79.1 and 68.05 against 72.2). On a"
         f" part of CIFAR-10 it is {WORDS[apart.sign]} Train+Val ({interval(apart, 2)})."
     )
+    asked = [where for one in TUNED if "approxgrad" in has(inputs, one) and (where := data(inputs, one))]
+    if asked and not any("cifar10" in where for where in asked):
+        tuned = " and ".join(f"on {one}" for one in asked)
+        text += f" Whether it is so after tuning no cell asks: methods were tuned {tuned}."
     if top.sign == 1:
         return text
     known = [one.mean for method in has(inputs, name) if (one := inputs.accuracy(name, method)).mean is not None]
@@ -212,66 +164,8 @@ def softmax(inputs: Sources) -> str:
     others = [one for one in has(inputs, name) if further.penalty_of(inputs, name, one) == base]
     if others:
         text += f" On the split and with the last fit of RMD's authors it is {against(inputs, name, base, others)}."
+        text += efforts.of_reverse(inputs)
     return text
-
-
-def weights(inputs: Sources) -> str:
-    """Whether importances find wrong labels, and what a new network makes of them."""
-    places = [*inputs.params["denoising"]["data"], *(name for name in LONGER if "penalty" in has(inputs, name))]
-    areas = {}
-    for name in places:
-        found = inputs.cell("denoising", name, "penalty")["summary"].get("importances")
-        if found and found["area under ROC"]["mean"] is not None:
-            areas[name] = found["area under ROC"]["mean"]
-    if not areas:
-        return ""
-    low, high = min(areas.values()), max(areas.values())
-    text = (
-        "**The importances find the wrong labels.** The area under Penalty's ROC curve is"
-        f" {number(low, 3)}{f' to {number(high, 3)}' if high > low else ''} (one half is guessing, 1 is perfect)."
-        f"{_by_pretraining(inputs)}"
-    )
-    apart = None
-    if "penalty-retrained" in has(inputs, "controls"):
-        apart = paired(inputs, ("controls", "penalty-retrained"), ("quirks", "penalty"))
-    if apart is not None:
-        word = "carry" if apart.sign >= 0 else "do not carry"
-        text += (
-            f" A new network that is trained with them is {WORDS[apart.sign]} the iterate that learned them"
-            f" ({interval(apart, 2)} points): they {word} what was learned."
-        )
-    return text
-
-
-def _by_pretraining(inputs: Sources) -> str:
-    """Whether bilevel training finds more wrong labels than the pre-trained network that importances start from."""
-    said, signs = [], set()
-    for variant in (one for one in STARTS if one in has(inputs, "quirks")):
-        learned = inputs.cell("denoising", "quirks", variant).get("learned", {"iteration": []})
-        trials = inputs.accuracy("quirks", variant).n
-        if len(learned["iteration"]) < 2 or not trials or trials < 2:
-            continue
-        area, precision = learned["area under ROC"], [number(one, 3) for one in learned["precision"]["mean"]]
-        start, end = (Estimate(area["mean"][place], area["sd"][place], trials) for place in (0, -1))
-        signs.add(comparison.difference(end, start).sign)
-        said.append(
-            f"{STARTS[variant]} {number(start.mean, 3)} before the first upper iteration and {number(end.mean, 3)} after"
-            f" {learned['iteration'][-1]} (precision {precision[0]} and {precision[-1]})"
-        )
-    if not said:
-        return ""
-    text = (
-        " They start from what a network pre-trained on the clean split says of the labels: the area is"
-        f" {'; '.join(said)}."
-    )
-    if signs == {1}:
-        return f"{text} So bilevel training finds more of them than that network did."
-    if signs == {-1}:
-        return (
-            f"{text} So at this budget do not believe that bilevel training finds them: that network does, and training the"
-            " importances loses a part of it."
-        )
-    return f"{text} So at this budget bilevel training is not shown to find more of them than that network did."
 
 
 def cost(inputs: Sources) -> str:
@@ -302,7 +196,10 @@ def missing(inputs: Sources) -> str:
     """What of the section the profile does not train."""
     block = inputs.params["denoising"]
     trained = [name for name in [*block["data"], *block.get("experiments", {})] if "part" not in name.split("-")]
-    absent = [said for part, said in NOT_HERE.items() if not any(name.split("-")[0] == part for name in trained)]
+    absent = [said for part, said in NOT_HERE.items() if not any(f"{name}-".startswith(f"{part}-") for name in trained)]
     if not absent:
         return ""
-    return f"Of {listed(absent)} this profile trains nothing, so of the paper's numbers there it says nothing."
+    return (
+        f"Of {listed(absent)} this profile trains nothing, so of the paper's numbers there it says nothing. No network is"
+        " trained in bfloat16: all are in float32."
+    )

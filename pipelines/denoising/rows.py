@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells
 from pipelines.layout import Table, number, plus_minus
@@ -31,7 +30,7 @@ NAMED = {
     "retrained": "a new network, trained with the learned importances as weights",
     "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
     "same-steps": "as many lower steps as Penalty takes",
-    "final": "a new network trained on what the importances leave",
+    "final": "a new network, fitted with what was learned",
     "same-split": "on the split of Franceschi et al.",
     "grey-unit": "pixels in [0, 1]",
 }
@@ -89,6 +88,21 @@ def paired(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Dif
     """Test accuracy of a cell less that of another, trial by trial, with the 95% interval by Student's t; None for fewer
     than two trials that finished in both."""
     mine, other = (inputs.cell("denoising", *parts)["summary"]["by seed"] for parts in (cell, base))
+    return _by_trial(mine, other)
+
+
+def chosen(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:
+    """As `paired`, of the iterates chosen on the selection split."""
+    mine, other = (
+        {trial["seed"]: trial["selected"]["test accuracy"] for trial in inputs.cell("denoising", *parts)["trials"]
+         if trial["status"] == "finished"}
+        for parts in (cell, base)
+    )  # fmt: skip
+    return _by_trial(mine, other)
+
+
+def _by_trial(mine: Mapping[Any, float], other: Mapping[Any, float]) -> Difference | None:
+    """One less the other over the seeds that both have."""
     apart = over_trials([mine[seed] - other[seed] for seed in mine if seed in other])
     return None if apart["half_width"] is None else Difference(apart["mean"], apart["half_width"], "paired")
 
@@ -114,12 +128,6 @@ def accuracies(inputs: Sources, *parts: str) -> tuple[dict[str, Any], dict[str, 
         read[name] = number(row[name], 3)
     row["diverged"] = read["diverged"] = cell["diverged"]
     return row, read
-
-
-def chosen(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:
-    """As `paired`, of the iterates chosen on the selection split; summaries keep no trials of these, so it is Welch's."""
-    first, second = (inputs.accuracy(*parts, "selected") for parts in (cell, base))
-    return comparison.difference(first, second) if first.half_width is not None and second.half_width is not None else None
 
 
 def against_penalty(inputs: Sources, experiment: str, method: str) -> Difference | None:

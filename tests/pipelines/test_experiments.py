@@ -20,14 +20,25 @@ from pipelines import corrupt, drawing, figures, records, settings, sources, sum
 from pipelines.clean_label import tables as clean_label
 from pipelines.datasets.prepared import Prepared
 from pipelines.datasets.splits import DIGITS_SELECTION, DIGITS_TEST, DIGITS_VALIDATION
-from pipelines.denoising import believed, cells, concluded, data, further, metrics, problem, rows
+from pipelines.denoising import (
+    believed,
+    cells,
+    concluded,
+    data,
+    efforts,
+    finding,
+    further,
+    metrics,
+    problem,
+    rivals,
+    rows,
+)
 from pipelines.denoising import figures as drawn
 from pipelines.denoising.run import Run
 from pipelines.errors import UserError
 from pipelines.few_shot import tables as few_shot
 from pipelines.poisoning import tables as poisoned
 from pipelines.settings import Cell
-from pipelines.statistics import over_trials
 from tests.core.checks import assert_identical, assert_near
 
 CPU = torch.device("cpu")
@@ -365,13 +376,13 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
     assert longer.numbers["50% of the budget"][4] == curves["test accuracy"]["mean"][curves["iteration"].index(half)]
     assert list(longer.shown["against Penalty"] == "-") == [False, False, False, False, True]
     assert list(longer.shown["selected against Penalty's"] == "-") == [False, False, False, False, True]
-    both = [cpu.accuracy("longer", method, "selected") for method in ("train-val", "penalty")]
-    assert all(one.n == 5 and one.sd is not None and one.mean is not None for one in both)
-    # as many trials in both, so Welch's standard error is that of the pooled variance
-    error = np.sqrt(sum((one.sd or 0.0) ** 2 / 5 for one in both))
-    freedom = error**4 / sum(((one.sd or 0.0) ** 2 / 5) ** 2 / 4 for one in both)
-    assert longer.numbers["half width, selected"][2] == pytest.approx(error * stats.t.ppf(0.975, freedom), rel=1e-3)
-    assert longer.numbers["effect, selected"][2] == pytest.approx((both[0].mean or 0.0) - (both[1].mean or 0.0), abs=1e-3)
+    both = [
+        [trial["selected"]["test accuracy"] for trial in cpu.cell("denoising", "longer", method)["trials"]]
+        for method in ("train-val", "penalty")
+    ]
+    wanted = stats.ttest_rel(*both).confidence_interval(0.95)
+    assert longer.numbers["half width, selected"][2] == pytest.approx((wanted.high - wanted.low) / 2, rel=1e-3)
+    assert longer.numbers["effect, selected"][2] == pytest.approx((wanted.high + wanted.low) / 2, abs=1e-3)
     assert set(tables.draw(cpu, "longer-50").shown["method"]) == {"Val-only", "Train+Val", "Penalty"}
     # recorded at the start, the middle and the end: the start is no part of the budget
     assert [name for name in longer.shown if name.endswith("of the budget")] == ["50% of the budget"]
@@ -384,9 +395,9 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
 PUBLISHED = {
     ("cpu", "franceschi"): {
         ("small-50", "Oracle", "-"): 91.06, ("small-50", "Val-only", "-"): 90.54, ("small-50", "Train+Val", "-"): 86.25,
-        ("small-50", "Penalty", "a new network trained on what the importances leave"): 90.77,
-        ("franceschi-50", "RMD", "a new network trained on what the importances leave"): 90.09,
-        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network trained on what the importances leave"):
+        ("small-50", "Penalty", "a new network, fitted with what was learned"): 90.77,
+        ("franceschi-50", "RMD", "a new network, fitted with what was learned"): 90.09,
+        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network, fitted with what was learned"):
         90.09,
     },
     ("cpu", "cifar10-part"): {
@@ -534,7 +545,7 @@ def test_importances_that_have_not_moved_are_told(cpu: sources.Sources) -> None:
     lines = believed.cleaning(dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family})).splitlines()
     told = [line for line in lines if "hardly moved" in line]
     assert len(told) == 1 and told[0].startswith("- Hyper-cleaning as in stocBiO, stocbio-10: Penalty is ")
-    assert "But of stocBiO and AID-FP the importances" in told[0]
+    assert "Of stocBiO and AID-FP the importances" in told[0]
 
 
 CLEAR = [0.0, 0.1, 0.2, 0.3, 0.4]
@@ -542,24 +553,107 @@ CLEAR = [0.0, 0.1, 0.2, 0.3, 0.4]
 
 @pytest.mark.parametrize(
     ("quarter", "words"),
-    [(2.0, "the margin survives equal tuning"), (-2.0, "do not believe it of the methods"), (0.0, "do not believe it of")],
+    [
+        (2.0, "the margin survives equal tuning"),
+        (-2.0, "do not believe it of the methods"),
+        (0.0, "do not believe it of"),
+    ],
 )
 def test_what_follows_for_approxgrad_is_what_equal_tuning_says(cpu: sources.Sources, quarter: float, words: str) -> None:
     wobble = [0.1, -0.1, 0.0, 0.1, -0.1]
     tuned = {
         (name, method): [90.0 + more + one for one in CLEAR]
-        for name in believed.TUNED for method, more in (("approxgrad", 0.0), ("penalty", 2.0))
+        for name in (*believed.TUNED, "quirks") for method, more in (("approxgrad", 0.0), ("penalty", 2.0))
     }  # fmt: skip
+    # no method is below itself as released
+    tuned["quirks", "penalty"] = [80.0 + one for one in CLEAR]
     tuned["tuned-quarter", "penalty"] = [90.0 + quarter + one + shift for one, shift in zip(CLEAR, wobble, strict=True)]
     if quarter != 2.0:
         tuned["tuned", "penalty"] = [88.0 + one for one in CLEAR]
-    said = concluded.rival(with_trials(cpu, tuned))
+    said = rivals.rival(with_trials(cpu, tuned))
     assert words in said and said.startswith("**Penalty is better than ApproxGrad**")
     tuned["tuned", "penalty"] = [88.0 + one for one in CLEAR]
     tuned["tuned-quarter", "penalty"] = [92.0 + one for one in CLEAR]
-    said = concluded.rival(with_trials(cpu, tuned))
+    said = rivals.rival(with_trials(cpu, tuned))
     assert "below it (-2.00 ± 0.00); on mnist-25 with the network mnist-quarter above it (+2.00 ± 0.00)" in said
     assert "it can be better, not that it always is" in said
+    tuned["quirks", "approxgrad"] = [91.0 + one for one in CLEAR]
+    said = rivals.rival(with_trials(cpu, tuned))
+    assert "mnist-quarter ApproxGrad tuned is below itself as released (-1.00 ± 0.00): the search missed" in said
+    assert "Tuned Penalty is above ApproxGrad as released (+1.00 ± 0.00)." in said
+    assert said.endswith("equal tuning shows no such margin in the comparison that is left.")
+
+
+def test_all_pairs_of_one_recipe_are_counted(cpu: sources.Sources) -> None:
+    pairs = rivals.untuned(cpu)
+    assert all(one.replace("approxgrad", "penalty") == base for (_, base), (_, one) in pairs.values())
+    own = [name for name in pairs if name in cpu.params["denoising"]["data"]]
+    assert {"longer", "lower-steps (1)", "lower-steps (50)", "quirks", "quirks (described)", "franceschi"} <= set(pairs)
+    assert own and not any("final" in name or name.startswith(("tuned", "controls")) for name in pairs)
+    above = {parts: [one + 1 for one in CLEAR] for parts, _ in pairs.values()}
+    above |= {parts: CLEAR for _, parts in pairs.values()}
+    count = len(pairs)
+    assert f"Of all {count} pairs" in (said := rivals.rival(with_trials(cpu, above)))
+    assert f"it lies above in {count}, below in 0, and 0 are not told apart" in said and "Not above" not in said
+    below = {**above, pairs["lower-steps (1)"][0]: [one - 1 for one in CLEAR], pairs["quirks"][0]: CLEAR}
+    said = rivals.rival(with_trials(cpu, below))
+    assert f"above in {count - 2}, below in 1, and 1 are" in said
+    assert "Not above: quirks +0.00 ± 0.00; lower-steps (1) -1.00 ± 0.00." in said
+    assert "lower steps 1 to 50 (20)" in said and "epochs of pre-training 10 to 20 (100)" in said
+
+
+def test_selected_iterates_are_paired(cpu: sources.Sources) -> None:
+    """A trial that diverged has no partner; the rest by Student's t."""
+    mine, other = [90.5, 91.75, 92.0, 95.0], [90.0, 91.0, 92.5, 95.5]
+    known = with_selected(cpu, {("longer", "penalty"): [*mine, 0.0], ("longer", "train-val"): other})
+    found = rows.chosen(known, ("longer", "penalty"), ("longer", "train-val"))
+    wanted = stats.ttest_rel(mine, other).confidence_interval(0.95)
+    assert found is not None
+    np.testing.assert_allclose(
+        [found.value - found.half_width, found.value + found.half_width], [wanted.low, wanted.high], rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("precision", "recall", "blind"), [(0.101, 0.994, True), (0.4, 0.8, False)])
+def test_importances_that_call_all_wrong_are_told(
+    cpu: sources.Sources, precision: float, recall: float, blind: bool
+) -> None:
+    family = dict(cpu.cells["denoising"])
+    cell = family["stocbio-hypercleaning-penalty-10"]
+    means = {"mean of clean": 0.2, "mean of corrupted": 0.1, "precision": precision, "recall": recall, "area under ROC": 0.7}
+    found = {name: {"mean": mean} for name, mean in means.items()}
+    family["stocbio-hypercleaning-penalty-10"] = {**cell, "summary": {**cell["summary"], "importances": found}}
+    said = believed.cleaning(dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family}))
+    # 0.994 * 0.1 / 0.101
+    assert ("But Penalty's importances call 98% of all labels wrong" in said) == blind
+
+
+@pytest.mark.parametrize("over", [1.0, -1.0])
+def test_a_method_above_oracle_speaks_of_budgets(cpu: sources.Sources, over: float) -> None:
+    accuracies = {("franceschi", name): [90.0 + more + one for one in CLEAR]
+                  for name, more in (("penalty-same-split", over), ("oracle-same-split", 0.0))}  # fmt: skip
+    said = believed.cleaning(with_trials(cpu, accuracies))
+    line = next(one for one in said.splitlines() if "franceschi-50, on the split of Franceschi et al.:" in one)
+    assert ("Above Oracle, which still rises at its end, no choice of labels" in line) == (over > 0)
+    assert "Penalty and ApproxGrad 54 × 20 of Adam on 200, after 20 epochs of pre-training; Oracle 54 of gradient" in line
+
+
+def test_efforts_are_told_of_the_parameters(cpu: sources.Sources, inputs: sources.Sources) -> None:
+    assert efforts.effort(cpu, "franceschi", "rmd") == "54 × 50 of gradient descent on 5,000, each from a new start"
+    assert efforts.effort(cpu, "franceschi", "rmd-final").endswith("on 10,000, by a new network, weighted")
+    assert efforts.effort(cpu, "franceschi", "penalty-final").endswith("on examples whose importance is above 0.9")
+    assert efforts.said(cpu, "franceschi", ["penalty", "approxgrad"]) == ""
+    lines = efforts.budgets(cpu).splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"- {name}" for name in (
+        "cifar10-part", "franceschi", "franceschi", "stocbio-hypercleaning", "stocbio-hypercleaning",
+    )]  # fmt: skip
+    assert "10 of the paper's 100 epochs, 50 of 500 epochs of the last fit;" in lines[1]
+    assert "T = 10 of the published 200 but for Penalty and TTSA" in lines[3]
+    assert efforts.searched(cpu, "longer-50").startswith(
+        "lower step sizes searched on this network: Penalty (0.003); not searched: Val-only (0.001) and Train+Val (0.001),"
+    )
+    assert efforts.searched(cpu, "longer-50").endswith("no cell of Oracle and ApproxGrad.")
+    assert "None" not in efforts.budgets(inputs)
 
 
 def test_what_follows_for_methods_that_the_paper_leaves_out(cpu: sources.Sources) -> None:
@@ -568,7 +662,7 @@ def test_what_follows_for_methods_that_the_paper_leaves_out(cpu: sources.Sources
         (name, method): [90.0 + shifts[place] + one for one in CLEAR]
         for place, name in enumerate(believed.TUNED) for method, shifts in more.items()
     }  # fmt: skip
-    said = concluded.others(with_trials(cpu, tuned))
+    said = rivals.others(with_trials(cpu, tuned))
     assert said.startswith("**ApproxGrad is the rival to beat**")
     first = (
         "on mnist-25 with the network softmax it is above L2RW (+1.00 ± 0.00); below stocBiO (-1.00 ± 0.00), F2SA"
@@ -581,29 +675,38 @@ def test_what_follows_for_methods_that_the_paper_leaves_out(cpu: sources.Sources
     assert f"{first}; {second}. " in said
     assert said.endswith("try F2SA first; stocBiO and BOME did better in a part of the comparisons.")
     worse = {parts: [one - 3 for one in values] if parts[1] != "penalty" else values for parts, values in tuned.items()}
-    assert concluded.others(with_trials(cpu, worse)).endswith(" So none of them is better throughout.")
+    assert rivals.others(with_trials(cpu, worse)).endswith(" So none of them is better throughout.")
 
 
 @pytest.mark.parametrize(
-    ("ends", "words"),
+    ("ends", "alone", "words"),
     [
-        ((0.95, 0.99), "finds more of them than that network did"),
-        ((0.85, 0.8), "do not believe that bilevel training finds them: that network does"),
-        ((0.95, 0.8), "is not shown to find more"),
-        ((0.9, 0.9), "is not shown to find more"),
+        ((0.95, 0.99), 0.7, "does find them from nothing, and adds to what the pre-trained network gave."),
+        ((0.85, 0.8), 0.7, "does find them from nothing, but at this budget it ends below what the pre-trained"),
+        ((0.95, 0.8), 0.7, "does find them from nothing, but at this budget it is not shown to add"),
+        ((0.85, 0.8), 0.5, "it is not shown to find them from nothing, and at this budget it ends below"),
+        ((0.9, 0.9), 0.5, "it is not shown to find them from nothing, and at this budget it is not shown to add"),
     ],
 )
 def test_what_follows_for_finding_wrong_labels_is_held_against_the_start(
-    cpu: sources.Sources, ends: tuple[float, float], words: str
+    cpu: sources.Sources, ends: tuple[float, float], alone: float, words: str
 ) -> None:
     family = dict(cpu.cells["denoising"])
-    for variant, end in zip(concluded.STARTS, ends, strict=True):
-        curve = {"mean": [0.9, 0.92, end], "sd": [0.01, 0.01, 0.01]}
+    courses = {variant: [0.9, 0.92, end] for variant, end in zip(finding.STARTS, ends, strict=True)}
+    courses |= {variant: [0.5, 0.4, alone] for variant in finding.EQUAL}
+    for variant, areas in courses.items():
+        curve = {"mean": areas, "sd": [0.0 if areas[0] == 0.5 else 0.01, 0.01, 0.01]}
         learned = {"iteration": [0, 20, 40], "area under ROC": curve, "precision": {"mean": [0.7, 0.5, 0.4]}}
         family[f"quirks-{variant}"] = {**family[f"quirks-{variant}"], "learned": learned}
-    said = concluded.weights(dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family}))
+    said = finding.weights(dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family}))
+    equal = f"0.500 before the first upper iteration, 0.400 after 20 and {alone:.3f} after 40"
+    assert f"it goes so: Penalty {equal}; ApproxGrad {equal}." in said
     first = f"as released 0.900 before the first upper iteration and {ends[0]:.3f} after 40 (precision 0.700 and 0.400)"
     assert f"{first}; by the text 0.900 before" in said and words in said
+    assert said.endswith("none was trained with equal weights, so what the importances give it is not shown.")
+
+
+DATA = ("mnist-25", "mnist-50")
 
 
 def with_selected(inputs: sources.Sources, accuracies: dict[tuple[str, str], list[float]]) -> sources.Sources:
@@ -611,8 +714,10 @@ def with_selected(inputs: sources.Sources, accuracies: dict[tuple[str, str], lis
     family = dict(inputs.cells["denoising"])
     for parts, values in accuracies.items():
         cell = family["-".join(parts)]
-        found = {"test accuracy": over_trials(values)}
-        family["-".join(parts)] = {**cell, "summary": {**cell["summary"], "selected": found}}
+        trials = [
+            {"seed": seed, "status": "finished", "selected": {"test accuracy": value}} for seed, value in enumerate(values)
+        ]
+        family["-".join(parts)] = {**cell, "trials": trials}
     return dataclasses.replace(inputs, cells={**inputs.cells, "denoising": family})
 
 
@@ -620,8 +725,10 @@ def with_selected(inputs: sources.Sources, accuracies: dict[tuple[str, str], lis
     ("more", "words"),
     [
         ((1.0, 1.0), "importances are worth more than stopping in time"),
-        ((0.0, 1.0), "it depends on how many labels are wrong"),
-        ((-1.0, 0.0), "stopped in time needs no importances here"),
+        ((-1.0, 1.0), "it depends on how many labels are wrong"),
+        ((0.0, 1.0), "stopped in time it is shown on mnist-50 alone"),
+        ((-1.0, 0.0), "stopped in time it is not shown, which is not to say"),
+        ((-1.0, -1.0), "stopped in time do not: that one is better"),
     ],
 )
 def test_what_follows_for_plain_training_is_what_both_iterates_say(
@@ -637,7 +744,9 @@ def test_what_follows_for_plain_training_is_what_both_iterates_say(
         },
     )
     said = concluded.plain(known)
-    assert words in said and "Trained for longer it does in all: mnist-25 +" in said
+    # made up: 54 upper iterations, of the paper's 100 epochs of 59,000 images, 200 at once
+    budgets = "; ".join(f"{name}: 54 upper iterations at T = 2, of the paper's 29,500 at T = 20" for name in DATA)
+    assert words in said and f"Trained for longer ({budgets}) it does in all: mnist-25 +" in said
     assert f"on mnist-50 {believed.WORDS[int(np.sign(more[1]))]} Train+Val ({more[1]:+.2f} ± " in said
 
 
@@ -663,8 +772,9 @@ def test_what_follows_is_said_of_every_part(cpu: sources.Sources, inputs: source
     ]  # fmt: skip
     assert [line[4:].startswith(start) for line, start in zip(said, starts, strict=False)] == [True] * 8
     assert said[-1] == (
-        "- Of CIFAR-10, SVHN and the wide residual network this profile trains nothing, so of the paper's numbers there it"
-        " says nothing."
+        "- Of CIFAR-10, SVHN, the wide residual network, the Meta-Weight-Net, fours against nines, a long tail and training"
+        " without noise this profile trains nothing, so of the paper's numbers there it says nothing. No network is trained"
+        " in bfloat16: all are in float32."
     )
     assert "At T = 20 ApproxGrad takes 1.00 times as long" in said[7] and "in the paper's figure" in said[7]
     assert "accuracy changes (points): Penalty +1.00 ± 0.00; ApproxGrad " in said[7]

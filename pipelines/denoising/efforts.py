@@ -1,0 +1,170 @@
+"""What each cell of denoising spends on the lower problem, in words: where methods are compared that do not spend alike, the
+numbers stand beside the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.comparison import FULL_BUDGET
+from pipelines.denoising import further
+from pipelines.denoising.rows import has, label, method_of
+from pipelines.layout import listed
+from pipelines.sources import Sources
+
+BATCH = 200
+"""The paper's minibatch (supplement E.2)."""
+REVERSE = {"lower steps": 2000, "iterations": 500}
+"""Franceschi et al., 2017: gradient steps of a lower problem, and steps of the weights (their `data_hypercleaner.py`)."""
+PAPER = {
+    "cifar10-part": {"epochs": FULL_BUDGET["cifar10"]["epochs"]},
+    "franceschi": {"epochs": 100, "last fit": 500},
+}
+"""The paper's epochs of bilevel training, and of the network that is fitted after it (supplement D.1.1)."""
+JI = ("stocbio", "aid", "k-rmd", "bsa")
+"""Solvers that stocBiO's script runs with one T."""
+T_OF_JI = 200
+"""That T (Ji et al., 2021, `mnist_exp.py`)."""
+UNEQUAL = ("cifar10-part", "franceschi", "stocbio-hypercleaning")
+"""Experiments whose methods do not spend alike."""
+ADAM = ("approxgrad", "penalty", "single-level")
+"""Solvers whose lower steps are Adam's where the cell does not say otherwise."""
+
+
+def steps_of(inputs: Sources, experiment: str, variant: str) -> tuple[int, int]:
+    """Iterations of a cell, and the lower steps of each."""
+    iterations = inputs.cell("denoising", experiment, variant)["curves"]["iteration"] or [0]
+    cell = inputs.params["denoising"]["cells"][experiment][variant]
+    return int(iterations[-1]), int(cell["settings"].get("lower_steps", 1))
+
+
+def effort(inputs: Sources, experiment: str, variant: str) -> str:
+    """The lower steps of a cell: how many, of which optimiser, on which minibatch, after what: "250 × 20 of Adam on 200
+    examples, after 20 epochs of pre-training"."""
+    cell = inputs.params["denoising"]["cells"][experiment][variant]
+    iterations, steps = steps_of(inputs, experiment, variant)
+    many = f"{iterations:,}" if cell["solver"] == "single-level" else f"{iterations:,} × {steps}"
+    adam = "adam" in cell.get("lower_optimizer", "adam" if cell["solver"] in ADAM else "gradient-descent")
+    text = f"{many} of {'Adam' if adam else 'gradient descent'} on {cell['batch']:,}"
+    text += ", each from a new start" if cell["settings"].get("restart") else ""
+    text += f", after {cell['pretrain']['epochs']} epochs of pre-training" if "pretrain" in cell else ""
+    if "weights_of" in cell:
+        text += ", by a new network"
+        text += f" on examples whose importance is above {cell['keep_above']:g}" if "keep_above" in cell else ", weighted"
+    return text
+
+
+def said(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
+    """The efforts of cells that are compared, those that spend alike together; "" where all do."""
+    alike = _alike(inputs, experiment, variants)
+    return "" if len(alike) < 2 else f" Lower steps, and examples in each: {_told(alike)}."
+
+
+def _told(alike: dict[str, list[str]]) -> str:
+    return "; ".join(f"{listed(who)} {what}" for what, who in alike.items())
+
+
+def _alike(inputs: Sources, experiment: str, variants: Sequence[str]) -> dict[str, list[str]]:
+    """Effort -> the methods that spend it."""
+    alike: dict[str, list[str]] = {}
+    for variant in variants:
+        data = further.data_of(inputs, experiment, variant)
+        changed = [one for one in further.changed(variant, data).split(", ") if one.startswith("weights in")]
+        alike.setdefault(effort(inputs, experiment, variant), []).append(", ".join([label(method_of(variant)), *changed]))
+    return alike
+
+
+def budgets(inputs: Sources) -> str:
+    """What was run beside the table: the data and the lower steps of each experiment whose methods do not spend alike."""
+    lines = []
+    for experiment in UNEQUAL:
+        by: dict[str, list[str]] = {}
+        for variant in has(inputs, experiment):
+            by.setdefault(further.data_of(inputs, experiment, variant), []).append(variant)
+        for data, variants in by.items():
+            told = _told(_alike(inputs, experiment, variants))
+            cut = _cut(inputs, experiment, variants)
+            lines.append(f"- {experiment}, {data}{cut}; lower steps, and examples in each: {told}")
+    return "\n".join(lines)
+
+
+def _cut(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
+    """How far the published budget is cut, in words; "" where nothing published is known."""
+    full = PAPER.get(experiment)
+    cells = [inputs.params["denoising"]["cells"][experiment][one] for one in variants]
+    both = {one["epochs"] for one in cells if "pretrain" in one}
+    last = {one["epochs"] for one in cells if "keep_above" in one and "lower_optimizer" not in one}
+    if not full:
+        rivals = {one["settings"]["lower_steps"] for one in cells if one["solver"] in JI} - {T_OF_JI}
+        return "".join(f", T = {have} of the published {T_OF_JI} but for Penalty and TTSA" for have in sorted(rivals))
+    text = "".join(f", {have} of the paper's {full['epochs']} epochs" for have in sorted(both))
+    return text + "".join(f", {have} of {full['last fit']} epochs of the last fit" for have in sorted(last))
+
+
+def longer(inputs: Sources, experiment: str) -> str:
+    """How long a longer run of Penalty is beside the paper's: "mnist-25: 480 upper iterations at T = 2; the paper 29,500 at
+    T = 20"."""
+    where = further.data_of(inputs, experiment, "penalty")
+    iterations, steps = steps_of(inputs, experiment, "penalty")
+    text = f"{where}: {iterations:,} upper iterations at T = {steps}"
+    full = FULL_BUDGET.get(inputs.params["denoising"]["prepared"][where]["source"])
+    if full:
+        text += f", of the paper's {full['epochs'] * (full['training images'] // BATCH):,} at T = {full['lower steps']}"
+    return text
+
+
+def _searched(inputs: Sources, experiment: str) -> tuple[list[str], list[str]]:
+    """The methods of an experiment whose lower step size is the one found on its network, and the others."""
+    block = inputs.params["denoising"]
+    cells = block["cells"]
+    found: list[str] = []
+    rest: list[str] = []
+    for one in has(inputs, experiment):
+        mine = _recipe(cells[experiment][one])
+        known = [_recipe(cells[place][one]) for place in ("quirks", block["data"][0]) if one in cells.get(place, {})]
+        (found if mine in known else rest).append(one)
+    return found, rest
+
+
+def _recipe(cell: dict[str, Any]) -> tuple[str, float]:
+    return cell["network"], cell["settings"]["lower_step_size"]
+
+
+def uneven(inputs: Sources, experiment: str) -> str:
+    """That some methods' step sizes were searched and others' not; "" where all were or none."""
+    found, rest = (listed([label(one) for one in names]) for names in _searched(inputs, experiment))
+    if not found or not rest:
+        return ""
+    where = further.data_of(inputs, experiment, "penalty")
+    return f" On {where} the lower step size of {found} was searched on this network, that of {rest} was not."
+
+
+def searched(inputs: Sources, experiment: str) -> str:
+    """Which step sizes of an experiment were searched on its network, and which methods it leaves out, in words."""
+    block = inputs.params["denoising"]
+    cells, table = (block["cells"][name] for name in (experiment, block["data"][0]))
+    found, rest = _searched(inputs, experiment)
+    parts = [f"lower step sizes searched on this network: {_sized(found, cells)}"] if found else []
+    if rest:
+        known = [one for one in rest if one in table]
+        other = f", where the table's search on its own network chose {_sized(known, table)}" if known else ""
+        parts.append(f"not searched: {_sized(rest, cells)}{other}")
+    absent = [label(one) for one in block["methods"] if one not in cells]
+    parts += [f"no cell of {listed(absent)}"] if absent else []
+    return f"{'; '.join(parts)}."
+
+
+def _sized(methods: Sequence[str], cells: dict[str, Any]) -> str:
+    return listed([f"{label(one)} ({cells[one]['settings']['lower_step_size']:g})" for one in methods])
+
+
+def of_reverse(inputs: Sources) -> str:
+    """How far reverse mode's own run is cut; "" where the profile has none."""
+    name, variant = "franceschi", "rmd"
+    if variant not in has(inputs, name):
+        return ""
+    iterations, steps = steps_of(inputs, name, variant)
+    return (
+        f" RMD's weights had {iterations} steps of the published {REVERSE['iterations']}, each after {steps} lower steps of"
+        f" {REVERSE['lower steps']:,}, so its own last iterate is that of a network trained for {steps} steps."
+    )
