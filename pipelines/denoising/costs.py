@@ -46,13 +46,13 @@ def accuracy_against_cost(inputs: Sources) -> Figure:
     legend(figure, handles(methods, label))
     said = (
         "Mean of the trials with a band of one s.d., after equal tuning. Seconds: upper iterations times their measured"
-        f" time. {CALLS_OF} Ours: {setting(inputs, 'tuned')}. The paper's: {of_the_paper()}.{_orders(inputs)}"
+        f" time. {CALLS_OF} Ours: {setting(inputs, 'tuned')}. The paper's: {of_the_paper()}.{orders(inputs)}"
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
 
-def _orders(inputs: Sources) -> str:
+def orders(inputs: Sources) -> str:
     """Whether Penalty ends above ApproxGrad, here and in the paper's figure; "" where one of them was not run."""
     if not {"approxgrad", "penalty"} <= set(has(inputs, "tuned")):
         return ""

@@ -213,9 +213,9 @@ def hypercleaning(inputs: Sources) -> Table:
     notes = [
         "Softmax regression on 20,000 images of MNIST, as many as published. Held-out loss: cross entropy on 1,000 clean"
         " images that neither cost has seen, at the last iterate. The published test losses are read off a figure at 143 to"
-        " 150 seconds of its authors' machine; it does not say which share of labels was wrong, so they stand beside both. Seconds:"
-        f" upper iterations times their measured time. An oracle call is one gradient or product, of a full batch or of one"
-        f" example. RMD is truncated: it goes back over the last lower steps alone.{AGAINST_PENALTY}",
+        " 150 seconds of its authors' machine; it does not say which share of labels was wrong, so they stand beside both."
+        " Seconds: upper iterations times their measured time. An oracle call is one gradient or product, of a full batch or"
+        f" of one example. RMD is truncated: it goes back over the last lower steps alone.{AGAINST_PENALTY}",
         "Mean importance: it starts at one half. Where it stays there, and the area under the ROC curve is near one half"
         " too, the outer step is too small for the importances to have moved, and the method is plain training with all"
         " labels.",
