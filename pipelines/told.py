@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines import accuracies, comparison, published
+from pipelines.denoising import further, setting
+from pipelines.denoising.rows import has
 from pipelines.layout import Table, listed, number, plus_minus, printed
 from pipelines.published import LABELS
 from pipelines.scorecard import card
@@ -185,13 +187,21 @@ def gains(inputs: Sources) -> str:
 
 
 def budgets(inputs: Sources) -> str:
-    """How each data set's budget differs from the paper's."""
+    """How each data set's budget differs from the paper's, and that of the experiments beside other works."""
     lines = []
     for data in inputs.params["denoising"]["data"]:
         methods = inputs.params["denoising"]["methods"]
         cuts = [cut for method in methods for cut in accuracies.cuts_of(inputs, data, method)]
         said = listed(comparison.said(cuts)) if cuts else "the paper's budget"
         lines.append(f"- {data}: {said}")
+    block = inputs.params["denoising"]
+    for experiment in ("franceschi", "cifar10-part", "stocbio-hypercleaning"):
+        said = setting.cuts(inputs, experiment)
+        if said:
+            title = further.STUDIES[experiment].title if experiment in further.STUDIES else further.TITLE
+            held = [block["cells"][experiment][one] for one in has(inputs, experiment)]
+            batches = listed([f"{batch:,}" for batch in sorted({one["batch"] for one in held})])
+            lines.append(f"- {title} ({experiment}): {said}; minibatches of {batches}")
     return "\n".join(lines)
 
 

@@ -16,7 +16,9 @@ from pipelines import published
 from pipelines.denoising import costs
 from pipelines.denoising.costs import COSTS
 from pipelines.denoising.rows import SUMMARY, has, label, seconds_of
+from pipelines.denoising.setting import iterations, network, of_the_paper, same_at_every_t, setting
 from pipelines.drawing import canvas, caption, legend, line, looks
+from pipelines.layout import listed
 from pipelines.published import LABELS
 from pipelines.records import unpack
 from pipelines.sources import Sources
@@ -60,14 +62,19 @@ def effect_of_steps(inputs: Sources) -> Figure:
             hollow = {**look[method], "markerfacecolor": "white", "markersize": 4}
             grid[row][1].plot(*zip(*places, strict=True), **hollow)
     data = inputs.params["denoising"]["cells"]["lower-steps"]
-    grid[0][0].set(title=f"ours, {', '.join(sorted({one['data'] for one in data.values()}))}")
-    grid[0][1].set(title="the paper, MNIST with 25% noise")
+    sets = ", ".join(sorted({one["data"] for one in data.values()}))
+    many = iterations(inputs, "lower-steps")
+    grid[0][0].set(title=f"ours, {sets}, {network(inputs, 'lower-steps')}, {many} upper iterations")
+    grid[0][1].set(title="the paper, its network, MNIST with 25% noise")
     grid[0][0].set_ylabel("test accuracy in percent")
     grid[1][0].set_ylabel("seconds of an upper iteration")
     for axes in grid[-1]:
         axes.set_xlabel("lower steps, T")
     legend(figure, [Line2D([], [], label=label(one), **look[one]) for one in found])
-    said = "Accuracies of the last iterate with their 95% intervals, after as many upper iterations at every T."
+    said = (
+        f"Accuracies of the last iterate with their 95% intervals, after {many} upper iterations at every T. Ours:"
+        f" {setting(inputs, 'lower-steps')}. The paper's: {of_the_paper(steps=False)}. {same_at_every_t(inputs)}"
+    ).strip()
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 
@@ -91,7 +98,8 @@ def importances(inputs: Sources) -> Figure:
     legend(figure, keys)
     said = (
         "Means over the trials. An example is called corrupted where its importance is below one half; the ROC curve is that"
-        " of importances against clean labels."
+        " of importances against clean labels. Importances are recorded in eight bits, so that many are equal; of two equal"
+        " ones the area counts one half."
     )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
@@ -119,9 +127,35 @@ def least_trusted(inputs: Sources) -> Figure:
             -0.35, 0.5, label(method), transform=grid[first][0].transAxes, rotation=90, va="center", fontsize=8.5
         )
         first += -(-len(images) // columns)
-    said = "Above each image: the label given, and what it is. Red: the label given is wrong. First trial, last iterate."
+    said = (
+        "Above each image: the label given, and what it is. Red: the label given is wrong. First trial, last iterate."
+        f" {ties(inputs, found)}"
+    )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, by=__name__)}")
     return figure
+
+
+def ties(inputs: Sources, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the order of the least trusted images rests on, and how many labels are wrong among all that are trusted as
+    little: in the lowest bin of the histograms, over the trials."""
+    alike, lowest = [], []
+    block = inputs.params["denoising"]
+    for method, learned in found.items():
+        values = learned["least trusted"]["importance"]
+        alike.append(f"{values.count(min(values))} of {len(values)} of {label(method)}")
+        prepared = block["prepared"][block["cells"][EXPERIMENT_OF_LEARNING][method]["data"]]
+        wrong = prepared["noise"] * learned["corrupted"][-1][0]
+        both = wrong + (1 - prepared["noise"]) * learned["clean"][-1][0]
+        first = ", and wrong labels come first" if prepared.get("rule", "first_rows") == "first_rows" else ""
+        if both:
+            lowest.append(f"{100 * both:.0f}% of {label(method)}'s, of which {100 * wrong / both:.0f}% have a wrong label")
+    edge = next(iter(found.values()))["bins"][1]
+    return (
+        f"Importances are recorded in eight bits: of the images shown {listed(alike)} share the lowest. Among equals the"
+        f" first in the file are shown{first}: the figure shows what such images look like, and not how many of them have"
+        f" a wrong label, nor which method finds more. Over all trials the importance is below {edge:g} of"
+        f" {', and of '.join(lowest) or 'no example'}."
+    )
 
 
 def _image(axes: Axes, image: np.ndarray) -> None:

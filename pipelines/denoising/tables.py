@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,9 @@ from pipelines.denoising.rows import (
     seconds_of,
     table,
 )
-from pipelines.layout import Table, interval, number, plus_minus, printed
+from pipelines.denoising.setting import iterations, optimisers, same_at_every_t, setting, untrained
+from pipelines.layout import Table, interval, listed, number, plus_minus, printed
+from pipelines.settings import profile_params
 from pipelines.sources import Sources
 
 SIGNS = {1: "raises", -1: "lowers", 0: "not told apart"}
@@ -81,6 +83,8 @@ def tuned(inputs: Sources, experiment: str = "tuned") -> Table:
         f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
         f" {trials} {'trial' if trials == 1 else 'trials'} of other seeds, and took the one with the best accuracy on the"
         f" selection split, which is in neither cost.{released}{AGAINST_PENALTY}",
+        f"{_ties(plan)}{optimisers(inputs, experiment)}, on the same range of step sizes.",
+        *_too_thin(inputs, experiment, untuned),
     ]
     return table(inputs, experiment, "Equal tuning", numbers, shown, notes)
 
@@ -104,6 +108,7 @@ def controls(inputs: Sources) -> Table:
     notes = [
         f"On {data(inputs, 'controls')}. Difference: points of test accuracy of the last iterate against the bilevel"
         " method's own iterate, paired by trial, with the 95% interval.",
+        *_steps_of_control(inputs),
     ]
     return table(inputs, "controls", "Controls", numbers, shown, notes)
 
@@ -137,8 +142,9 @@ def lower_steps(inputs: Sources) -> Table:
             }
         )
     notes = [
-        f"On {data(inputs, 'lower-steps')}, with as many upper iterations at every T. Seconds of one upper iteration; the"
-        " paper's are of its own network and machine.",
+        f"On {setting(inputs, 'lower-steps')}: {iterations(inputs, 'lower-steps')} upper iterations at every T. Seconds of"
+        " one upper iteration; the paper's are of its own network and machine.",
+        *filter(None, [same_at_every_t(inputs), _untrained(inputs)]),
     ]
     return table(inputs, "lower-steps", "The effect of T", numbers, shown, notes, "denoising/costs.json")
 
@@ -161,6 +167,57 @@ def drawn(inputs: Sources) -> list[str]:
     """The tables whose experiment the profile has, and that of where time goes, where that was measured."""
     measured = ["profile"] if inputs.measured.get("profiled") else []
     return [name for name in DRAWN if has(inputs, name) or name in measured]
+
+
+def _ties(plan: Mapping[str, Any]) -> str:
+    """Which settings no search drew."""
+    tied: dict[str, list[str]] = {}
+    for name, other in plan.get("tied", {}).items():
+        tied.setdefault(other, []).append(name)
+    said = [f"{listed(names)}, the same as {other}" for other, names in tied.items()]
+    script = profile_params("denoising", "paper")["cells"]["tuned"]["approxgrad"]["settings"]
+    times = script["solver_step_size"] / script["lower_step_size"]
+    of_code = f" (in ApproxGrad's released script solver_step_size is {times:g} times lower_step_size)"
+    return f"Not searched: {'; '.join(said)}{of_code * ('solver_step_size' in plan['tied'])}. " if said else ""
+
+
+def _too_thin(inputs: Sources, experiment: str, untuned: Sequence[str]) -> list[str]:
+    """A note where a method lies below what it gives without the search."""
+    fallen = []
+    for method in has(inputs, experiment):
+        apart = paired(inputs, (experiment, method), ("quirks", method)) if method in untuned else None
+        if apart is not None and apart.sign == -1:
+            fallen.append(f"{label(method)} ({interval(apart, 2)} points)")
+    if not fallen:
+        return []
+    return [
+        f"The search is too small: after it {listed(fallen)} is below the same method as released, so margins over it are"
+        " those of what so few points found, and not of the methods."
+    ]
+
+
+def _steps_of_control(inputs: Sources) -> list[str]:
+    """What Val-only and Penalty each train, where the control has as many lower steps."""
+    name, known = "val-only-same-steps", inputs.params["denoising"]["cells"]
+    if name not in has(inputs, "controls") or "penalty" not in has(inputs, "quirks"):
+        return []
+    control, penalty = known["controls"][name], known["quirks"]["penalty"]
+    steps = iterations(inputs, "controls", name)
+    start, size = penalty["pretrain"], control["settings"]["lower_step_size"]
+    return [
+        f"As many lower steps is not as much training: Val-only takes {steps} steps of {size:g} from a new start, Penalty"
+        f" {iterations(inputs, 'quirks', 'penalty')} upper iterations of"
+        f" {penalty['settings']['lower_steps']} steps of {penalty['settings']['lower_step_size']:g} after"
+        f" {start['epochs']} epochs of pre-training on the validation split at {start['step_size']:g}."
+    ]
+
+
+def _untrained(inputs: Sources) -> str:
+    """Which rows of the effect of T show the pre-trained network as the selected iterate."""
+    found = [
+        f"{label(method_of(one))} at T = {one.rpartition('-')[2]}" for one in untrained(inputs, "lower-steps")
+    ]
+    return f"Selected is the network before any upper iteration, pre-trained alone, of {listed(found)}." if found else ""
 
 
 def _word(base: bool, apart: Difference | None) -> str:

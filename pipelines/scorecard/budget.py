@@ -121,9 +121,9 @@ def _of_denoising(cell: Mapping[str, Any], prepared: Mapping[str, Any], parts: t
     if full is None:
         return [Cut("of the paper's settings")]
     whole = paper["prepared"][full.get("data", group)]
-    unit = "iterations" if "iterations" in full else "epochs"
+    unit = "iterations" if full.get("iterations") else "epochs"  # null: as many as the epochs have
     pairs = {
-        unit: (cell.get(unit, 0), full.get(unit, 0)),
+        unit: (cell.get(unit) or 0, full.get(unit) or 0),
         "lower steps": (cell["settings"].get("lower_steps", 0), full["settings"].get("lower_steps", 0)),
     }
     if prepared["source"] in comparison.FULL_BUDGET and prepared.get("train_size"):

@@ -8,7 +8,7 @@ a contrast of quantities with the range it must lie in. The verdict of the claim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.scorecard import budget, rule
 from pipelines.scorecard.quantities import CellName, Computed, Limit, Quantity
@@ -40,12 +40,15 @@ class Part:
 class Reading:
     """A way to read a claim: its name, and the parts it comes to.
 
-    Attributes: stand_in: what of its data is in the place of which, where other experiments use those data as their own.
+    Attributes:
+        stand_in: what of its data is in the place of which, where other experiments use those data as their own.
+        only_if: what must pass before anything is judged: of networks that have learned nothing no order says anything.
     """
 
     name: str
     parts: tuple[Part, ...]
     stand_in: str = ""
+    only_if: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -161,13 +164,14 @@ class PartResult:
 
 @dataclass(frozen=True)
 class Result:
-    """A reading in a profile."""
+    """A reading in a profile. `withheld`: the condition that does not pass, for which nothing is judged."""
 
     claim: Claim
     reading: Reading
     verdict: str
     parts: tuple[PartResult, ...]
     label: budget.Label
+    withheld: PartResult | None = None
 
     def count(self, word: str) -> int:
         """How many parts have this word."""
@@ -176,6 +180,8 @@ class Result:
     @property
     def evidence(self) -> str:
         """One line: how many comparisons pass, and how many do not."""
+        if self.withheld is not None:
+            return "not judged, as it is not shown that the networks learn there"
         if self.verdict == rule.NOT_RUN:
             return f"none of {len(self.parts)} comparisons was run"
         said = [f"{self.count(rule.PASSES)} of {len(self.parts)} comparisons pass"]
@@ -212,20 +218,32 @@ class Result:
 
 def read(inputs: Sources, claim: Claim, reading: Reading) -> Result:
     """A reading judged on our records; as published, nothing that is measured on other data than the paper's counts."""
-    samples = [
-        [(weight, None if _elsewhere(inputs, reading, term) else term.ours(inputs)) for weight, term in part.terms]
-        for part in reading.parts
-    ]
-    tested = [_tested(part.range(inputs), some) for part, some in zip(reading.parts, samples, strict=True)]
-    verdict, words = rule.judged(tested)
-    parts = tuple(
-        PartResult(part, word, one and one.evidence, part.range(inputs), *_lost(some))
-        for part, word, one, some in zip(reading.parts, words, tested, samples, strict=True)
-    )
+    verdict, parts = _judged(inputs, reading, reading.parts)
+    withheld = None
+    if reading.only_if is not None and verdict in (rule.HOLDS, rule.FAILS, rule.OPEN):
+        passed, (condition,) = _judged(inputs, reading, (reading.only_if,))
+        if passed != rule.HOLDS:
+            verdict, withheld = rule.OPEN, condition
+            parts = tuple(one if one.word == rule.NOT_RUN else replace(one, word=rule.OPEN) for one in parts)
     run = [part for part in parts if part.word != rule.NOT_RUN]
     names = dict.fromkeys(cell for one in run for _, term in one.part.terms for cell in term.cells)
     others = {term.source for one in run for _, term in one.part.terms if term.source and not term.cells}
-    return Result(claim, reading, verdict, parts, budget.label(inputs, list(names), sorted(others), reading.stand_in))
+    label = budget.label(inputs, list(names), sorted(others), reading.stand_in)
+    return Result(claim, reading, verdict, parts, label, withheld)
+
+
+def _judged(inputs: Sources, reading: Reading, some: tuple[Part, ...]) -> tuple[str, tuple[PartResult, ...]]:
+    """The verdict on parts of a reading, and each of them."""
+    samples = [
+        [(weight, None if _elsewhere(inputs, reading, term) else term.ours(inputs)) for weight, term in part.terms]
+        for part in some
+    ]
+    tested = [_tested(part.range(inputs), each) for part, each in zip(some, samples, strict=True)]
+    verdict, words = rule.judged(tested)
+    return verdict, tuple(
+        PartResult(part, word, one and one.evidence, part.range(inputs), *_lost(each))
+        for part, word, one, each in zip(some, words, tested, samples, strict=True)
+    )
 
 
 def on_paper(inputs: Sources, claim: Claim) -> tuple[str, str]:

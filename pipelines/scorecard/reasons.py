@@ -91,7 +91,10 @@ def because(inputs: Sources, part: PartResult) -> str:
 
 def decided(inputs: Sources, result: Result) -> str:
     """Why a reading has its verdict: the first of the comparisons that decided in full. Beside one that is refuted, others
-    that do not pass in brief, by their words, and of a word with many how many more there are; else their number."""
+    that do not pass in brief, by their words, and of a word with many how many more there are; else their number. Of a
+    reading that is not judged, the condition that does not pass."""
+    if result.withheld is not None:
+        return because(inputs, result.withheld)
     first, *more = result.deciding
     said = [because(inputs, first)]
     if first.word != rule.REFUTED:

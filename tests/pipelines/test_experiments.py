@@ -396,8 +396,8 @@ PUBLISHED = {
     ("cpu", "franceschi"): {
         ("small-50", "Oracle", "-"): 91.06, ("small-50", "Val-only", "-"): 90.54, ("small-50", "Train+Val", "-"): 86.25,
         ("small-50", "Penalty", "a new network, fitted with what was learned"): 90.77,
-        ("franceschi-50", "RMD", "a new network, fitted with what was learned"): 90.09,
-        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network, fitted with what was learned"):
+        ("franceschi-50", "RMD", "a new network trained with the weights it learned"): 90.09,
+        ("franceschi-50", "RMD", "weights in the ball of radius 2000, a new network trained with the weights it learned"):
         90.09,
     },
     ("cpu", "cifar10-part"): {

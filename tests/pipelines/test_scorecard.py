@@ -281,6 +281,30 @@ def test_a_part_of_a_data_set_is_no_row_of_the_paper(inputs: Sources) -> None:
             assert not partly or (result.label.word == budget.PART and result.reading.name != claim.AS_PUBLISHED)
 
 
+@pytest.mark.parametrize(("identity", "many"), [("C14", 1), ("C15", 2), ("C17", 1)])
+def test_networks_that_have_learned_nothing_are_not_judged(inputs: Sources, identity: str, many: int) -> None:
+    """Where Oracle, which is told the wrong labels, is not above Train+Val, no order of the methods is a verdict."""
+
+    def accuracies(mean: float) -> Callable[[Any], None]:
+        def change(trials: Any) -> None:
+            for place, one in enumerate(trials):
+                one["last"]["test accuracy"] = mean + 0.1 * (place % 2)
+        return change
+
+    for oracle, word in ((30.0, rule.FAILS), (10.0, rule.OPEN)):
+        found = inputs
+        # each claim is the wrong way round
+        means = {"oracle": oracle, "val-only": 14.0, "train-val": 15.0, "approxgrad": 20.0, "penalty": 12.0}
+        for name, mean in means.items():
+            found = edited(found, "denoising", f"cifar10-part-{name}", accuracies(mean))
+        (one,) = [one for one in of(found, identity).results if one.reading.name == "on a part of CIFAR-10"]
+        assert one.verdict == word and len(one.parts) == many
+        assert (one.withheld is None) == (word == rule.FAILS) == ("not judged" not in one.evidence)
+        assert {part.word for part in one.parts} == {rule.REFUTED if word == rule.FAILS else rule.OPEN}
+    told = reasons.why(found, one)
+    assert told.startswith("; needed: Oracle (a part of CIFAR-10) is above Train+Val (a part of CIFAR-10); here: 10.0")
+
+
 def test_the_papers_own_numbers(inputs: Sources) -> None:
     verdict, note = of(inputs, "C14").paper
     assert (verdict, note) == (rule.HOLDS, "")
