@@ -201,7 +201,12 @@ def worth(inputs: Sources) -> str:
             apart = paired(inputs, ("quirks", method), ("controls", "val-only-same-steps"))
             if apart:
                 said = f"{WORDS[apart.sign]} Val-only with as many lower steps ({interval(apart, 2)} points)"
-                lines.append(f"- {label(method)} is {said}.")
+                spent = [
+                    f"{label(method_of(one))} {efforts.effort(inputs, place, one)}, step size {size:g}"
+                    for place, one in (("controls", "val-only-same-steps"), ("quirks", method))
+                    if (size := inputs.params["denoising"]["cells"][place][one]["settings"]["lower_step_size"])
+                ]
+                lines.append(f"- {label(method)} is {said}: {'; '.join(spent)}.")
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
