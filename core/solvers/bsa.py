@@ -4,8 +4,8 @@
     p uniform in {0, .., Q - 1}:   w = eta Q prod_{i=1}^{p} (I - eta H_vv(u, v; B_i)) grad_v f(u, v; D_F)
     once:       u <- u - sigma_k (grad_u f(u, v; D_F) - H_uv(u, v; D_G) w),    sigma_k = sigma (k + 1)^-a
 
-v goes on from where the last round ended, as in later comparisons; with `restart` each round starts at the v of the start, as
-the article's inner loop does, for which t_k grows.
+v goes on from where the last round ended, as in later comparisons; with `restart` each round starts at the v of the start,
+as the article's inner loop does, for which t_k grows.
 The mean of w over p is eta sum_{i=0}^{Q-1} (I - eta H_vv)^i grad_v f. p comes with the batch (`Draws.truncation`), or from
 (seed, k) by `core.counter_random`.
 """
