@@ -241,7 +241,7 @@ def _judged(inputs: Sources, reading: Reading, some: tuple[Part, ...]) -> tuple[
     tested = [_tested(part.range(inputs), each) for part, each in zip(some, samples, strict=True)]
     verdict, words = rule.judged(tested)
     return verdict, tuple(
-        PartResult(part, word, one and one.evidence, part.range(inputs), *_lost(each))
+        PartResult(part, word, None if one is None else one.evidence, part.range(inputs), *_lost(each))
         for part, word, one, each in zip(some, words, tested, samples, strict=True)
     )
 

@@ -136,7 +136,7 @@ def test_a_method_that_calls_all_examples_wrong_is_told(cpu: sources.Sources) ->
     name = "stocbio-hypercleaning"
     for recall, told_of in ((0.99, True), (0.8, False)):
         found = {"precision": {"mean": 0.1}, "recall": {"mean": recall}}
-        changes = {(name, one): {"importances": {}} for one in rows.has(cpu, name)}
+        changes: dict[tuple[str, str], dict[str, Any]] = {(name, one): {"importances": {}} for one in rows.has(cpu, name)}
         known = with_summary(cpu, {**changes, (name, "penalty-10"): {"importances": found}})
         notes = further.hypercleaning(known).notes
         assert any("by Penalty on stocbio-10 99% of all (precision 0.100" in one for one in notes) == told_of
