@@ -132,7 +132,7 @@ def neighbours(inputs: Sources) -> str:
         one, settings = found["nearest_neighbour"], found["settings"]
         drawn_by = f", drawn by {' and '.join(found['made_with'])}" if found["made_with"] else ""
         lines.append(
-            f"*{name}*{drawn_by}: the nearest of the {settings['way'] * settings['shot']} known drawings, pixel by"
+            f"*{name}*{drawn_by}: the nearest of the {settings['way'] * settings['shot']} known images, pixel by"
             f" pixel, is of the right class in {number(one['accuracy'], 1)} ± {number(one['standard error'], 1)} percent"
             f" of the queries (mean and standard error over {one['tasks']} tasks of meta-validation; guessing gives"
             f" {100 / settings['way']:.0f})."
@@ -146,14 +146,14 @@ def sheets(inputs: Sources) -> dict[str, str]:
 
 
 def sheet(inputs: Sources, data: str) -> Figure:
-    """A drawing of each of many classes, and below all drawings of a few."""
+    """An image of each of many classes, and below all images of a few."""
     packed = inputs.data["few_shot"][data]["sheet"]
     classes, few = unpack(packed["classes"]), unpack(packed["drawings"])
     columns = few.shape[1]
     rows = len(classes) // columns
     parts = [_tiled(classes[: rows * columns].reshape(rows, columns, *classes.shape[1:])), _tiled(few)]
     figure, grid = canvas(2, 1, 6.5, 6.5 * (rows + len(few)) / columns + 0.9, height_ratios=[rows, len(few)])
-    titles = (f"{rows * columns} of the classes", f"{columns} drawings of {len(few)} classes")
+    titles = (f"{rows * columns} of the classes", f"{columns} images of {len(few)} classes")
     for axes, part, title in zip(grid[:, 0], parts, titles, strict=True):
         axes.imshow(255 - part, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(title)

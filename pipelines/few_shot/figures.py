@@ -13,14 +13,24 @@ from matplotlib.figure import Figure
 
 from pipelines import published
 from pipelines.drawing import canvas, caption, handles, legend, line, looks
-from pipelines.few_shot.tables import COSTS, FAMILY, FIRST_TASKS, SUMMARY, in_training, label, methods_of, ours, seconds_of
+from pipelines.few_shot import steps as effect
+from pipelines.few_shot.tables import (
+    COSTS,
+    FAMILY,
+    FIRST_TASKS,
+    STEPS,
+    SUMMARY,
+    in_training,
+    label,
+    methods_of,
+    ours,
+    seconds_of,
+)
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
 CURVES = {"selection accuracy": "meta-validation", FIRST_TASKS: "meta-test"}
 TRAIN = "train accuracy"
-STEPS = "lower-steps"
-"""The experiment on T."""
 
 
 def curves(inputs: Sources) -> Figure:
@@ -62,7 +72,7 @@ def _panels(inputs: Sources, place: Callable[[str, str, list[float]], list[float
     for axes in grid[-1]:
         axes.set_xlabel(axis)
     legend(figure, handles(methods, label))
-    said = "Mean of the trials with a band of one s.d.; dotted: the nearest drawing, pixel by pixel."
+    said = "Mean of the trials with a band of one s.d.; dotted: the nearest image, pixel by pixel."
     caption(figure, f"{said} {inputs.drawn_from(*names, by=__name__)}")
     return figure
 
@@ -131,10 +141,7 @@ def clock_of(inputs: Sources, data: str) -> tuple[dict[str, float], str]:
 
 def figure_5b(inputs: Sources) -> Figure:
     """Figure 5(b): final test accuracy and seconds of an upper iteration against T, beside the paper's."""
-    found: dict[str, list[int]] = {}
-    for variant in inputs.params[FAMILY]["experiments"][STEPS]:
-        method, _, steps = variant.rpartition("-")
-        found.setdefault(method, []).append(int(steps))
+    found = effect.varied(inputs)
     look, seconds = looks(found), seconds_of(inputs)
     figure, grid = canvas(2, 2, 9.5, 5.4, sharex=True)
     for method, steps in found.items():
@@ -143,8 +150,8 @@ def figure_5b(inputs: Sources) -> Figure:
         grid[0][0].errorbar(steps, means, yerr=[width or 0.0 for _, width in ends], capsize=2, markersize=4, **look[method])
         times = [seconds.get((STEPS, f"{method}-{t}"), np.nan) for t in steps]
         grid[1][0].plot(steps, times, markersize=4, **look[method])
-        for row, what in ((0, "acc"), (1, "time")):
-            values = [published.find(f"fig5b-{what}-T{t}-{method}") for t in steps]
+        for row, what in enumerate(effect.WHAT):
+            values = [effect.printed_at(what, t, method) for t in steps]
             places = [(t, value.mean) for t, value in zip(steps, values, strict=True) if value is not None]
             hollow = {**look[method], "markerfacecolor": "white", "markersize": 4}
             grid[row][1].plot(*zip(*places, strict=True), **hollow)
@@ -156,7 +163,7 @@ def figure_5b(inputs: Sources) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("lower steps, T")
     legend(figure, handles(found, label))
-    said = "Accuracies of the last iterate with the 95% interval over tasks, after as many upper iterations at every T."
+    said = f"Accuracies of the last iterate with the 95% interval over tasks. {effect.conditions(inputs)}"
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 

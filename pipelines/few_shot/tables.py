@@ -93,6 +93,13 @@ def cuts_of(prepared: Mapping[str, Any], cell: Mapping[str, Any]) -> list[Cut]:
     return cuts
 
 
+def judged(value: Value | None, selected: Estimate, prepared: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """The verdict on a cell's selected iterate."""
+    if value is None:
+        return comparison.NOT_PUBLISHED
+    return comparison.verdict(selected, comparison.theirs(value), cuts_of(prepared, cell))
+
+
 def read(one: Estimate, width: float | None) -> str:
     """Mean and s.d. over trials where there are several, in brackets the interval over tasks."""
     if one.mean is None:
@@ -124,12 +131,7 @@ def table_4(inputs: Sources) -> Table:
                 best, tasks = best_on_test(inputs, data, method), cell["curve_tasks"]
                 row |= {"best on test mean": best, "best on test tasks": tasks}
                 line["best on test, first tasks"] = "-" if best is None else f"{number(best, 2)} [{tasks} tasks]"
-                cuts = cuts_of(prepared, cell)
-                verdict = comparison.NOT_PUBLISHED
-                if value is not None:
-                    selected, _ = ours(inputs, data, method, "selected")
-                    verdict = comparison.verdict(selected, comparison.theirs(value), cuts)
-                row["verdict"] = line["verdict"] = verdict
+                row["verdict"] = line["verdict"] = judged(value, ours(inputs, data, method, "selected")[0], prepared, cell)
                 row["iterations"], line["iterations"] = cell["iterations"], f"{cell['iterations']:,}"
                 row["network"] = line["network"] = cell["network"]
                 row["batch norm"] = line["batch norm"] = cell.get("statistics", "transductive")
@@ -155,13 +157,17 @@ def table_4(inputs: Sources) -> Table:
 
 def budgets(inputs: Sources) -> list[str]:
     """How the budgets fall short of the paper's, a sentence for each data set."""
-    params = inputs.params[FAMILY]
-    lines = []
-    for data in params["data"]:
-        cuts = [cut for cell in params["cells"][data].values() for cut in cuts_of(params["prepared"][data], cell)]
-        said = comparison.said(cuts)
+    cells = inputs.params[FAMILY]["cells"]
+    return _short(inputs, {data: [*cells[data].values()] for data in inputs.params[FAMILY]["data"]})
+
+
+def _short(inputs: Sources, groups: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
+    """The sentence for each group of cells whose budgets fall short; a group is a data set, or its cells name theirs."""
+    prepared, lines = inputs.params[FAMILY]["prepared"], []
+    for name, cells in groups.items():
+        said = comparison.said([cut for cell in cells for cut in cuts_of(prepared[cell.get("data", name)], cell)])
         if said:
-            lines.append(f"Not comparable with the paper's: {data}, {', '.join(said)}.")
+            lines.append(f"Not comparable with the paper's: {name}, {', '.join(said)}.")
     return lines
 
 
@@ -202,21 +208,23 @@ def speed(inputs: Sources) -> Table:
     notes = [
         "Seconds of an upper iteration on one core, mean ± s.d. over repetitions, both ways measured in one run. The encoder"
         f" does not depend on the heads: encoded once, the numbers are the same but for rounding; the last column has the"
-        f" largest difference of an entry of u after {', '.join(map(str, counts))} upper iterations.",
+        f" largest difference of an entry of u after {', '.join(map(str, counts))} upper iterations in double precision.",
         f"Measured on {timed['machine'].get('device', 'an unknown device')}.",
     ]
     frames, drawn_from = (pd.DataFrame(numbers), pd.DataFrame(shown)), inputs.drawn_from(COSTS, by=__name__)
     return Table("few-shot-speed", "What encoding once saves", *frames, notes, drawn_from)
 
 
+STEPS = "lower-steps"
+"""The experiment on T."""
 VARIED = {
     "meta-learners": "Further methods",
     "one-task": "The released rule of ApproxGrad, the implicit term of the first task of a meta-batch alone (-first), beside"
     " the terms of all",
-    "lower-steps": "The effect of T, the number behind a method",
+    STEPS: "The effect of T, the number behind a method",
 }
 """What an experiment asks."""
-BESIDE = {"one-task": ("lower-steps", "approxgrad-20")}
+BESIDE = {"one-task": (STEPS, "approxgrad-20")}
 """The cell of another experiment that an experiment's are compared with."""
 
 
@@ -237,6 +245,7 @@ def further(inputs: Sources) -> Table:
         *(f"{name}: {VARIED.get(name, name)}." for name in plan),
         "Accuracy in percent as in the table of few-shot learning. Oracle calls: gradients of f and g and products with"
         " second derivatives in all upper iterations. Seconds of an upper iteration, where it was timed.",
+        *_short(inputs, {name: [params["cells"][name][variant] for variant in variants] for name, variants in plan.items()}),
     ]
     frames, drawn = (pd.DataFrame(numbers), pd.DataFrame(shown)), inputs.drawn_from(*SUMMARY, COSTS, by=__name__)
     return Table("few-shot-further", "Further methods and variants", *frames, notes, drawn)
@@ -255,6 +264,7 @@ def _row(inputs: Sources, experiment: str, cell: tuple[str, str]) -> tuple[dict[
         one, width = ours(inputs, *cell, iterate)
         row |= {f"{iterate} mean": one.mean, f"{iterate} sd": one.sd, f"{iterate} half width over tasks": width}
         line[f"ours, {iterate}"] = read(one, width)
+    row["verdict"] = line["verdict"] = judged(value, one, params["prepared"][settings["data"]], settings)
     time = seconds_of(inputs).get(cell)
     row |= {"iterations": settings["iterations"], "oracle calls": calls, "seconds of an iteration": time}
     line |= {"iterations": settings["iterations"], "oracle calls": f"{calls:,}", "seconds": number(time)}

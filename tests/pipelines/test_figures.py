@@ -221,7 +221,7 @@ def test_the_contact_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with drawing.style():
         figure = datasheet.sheet(inputs, "glyphs-5way-1shot")
     above, below = (np.asarray(axes.get_images()[0].get_array()) for axes in figure.axes)
-    assert [axes.get_title() for axes in figure.axes] == ["240 of the classes", "20 drawings of 5 classes"]
+    assert [axes.get_title() for axes in figure.axes] == ["240 of the classes", "20 images of 5 classes"]
     drawn = np.random.default_rng(0).integers(0, 255, (260, 20, 8, 8)).astype(np.uint8)
     assert above.shape == (12 * 8, 20 * 8) and below.shape == (5 * 8, 20 * 8)
     np.testing.assert_array_equal(above[:8, :8], 255 - drawn[0, 0])
