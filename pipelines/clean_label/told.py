@@ -98,8 +98,8 @@ def against_influence(inputs: Sources, data: str) -> list[str]:
         reversed_ = (mine.k - other.k) * (theirs[0] - theirs[1]) < 0
         words.append(
             f"Without a bound {mine.k} of {mine.n} against {other.k} of {other.n} by unconstrained Penalty; the paper has"
-            f" {theirs[0]:g} against {theirs[1]:g} percent{', the other order' if reversed_ else ''}. Its {theirs[0]:g} is that"
-            " of Koh and Liang's attack, which moves no pixel by more than half a grey level: it stands beside a number"
+            f" {theirs[0]:g} against {theirs[1]:g} percent{', the other order' if reversed_ else ''}. Its {theirs[0]:g} is"
+            " that of Koh and Liang's attack, which moves no pixel by more than half a grey level: it stands beside a number"
             " without a bound for want of a nearer one."
         )
     return [" ".join(words)]

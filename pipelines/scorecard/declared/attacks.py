@@ -122,7 +122,7 @@ CLAIMS = (
          Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["untargeted"])),
         ("poisoning", "poisoning-converged"), ("poisoning",), "poisoning",
         f"The paper has ApproxGrad slightly stronger; by how much it may be is not tested. {CUT}; the reading through all"
-        f" iterations rests on one seed. {NOT_COMPUTED}",
+        f" iterations has one seed, too few for a verdict. {NOT_COMPUTED}",
     ),
     Claim(
         "C25", "Targeted: Penalty succeeds more than RMD (1 to 4%) and than label flipping, and as ApproxGrad within 2"
@@ -131,8 +131,8 @@ CLAIMS = (
         (Reading(AS_PUBLISHED, _targeted()), Reading(THROUGH_ALL, (IN_FULL_ALIKE,)),
          Reading(f"against label flipping, {DIGITS}", BEATS_ON_DIGITS["targeted"])),
         ("poisoning", "poisoning-converged"), ("poisoning",), "poisoning",
-        f"{NOT_COMPUTED} The released targeted ApproxGrad does not run. {CUT}; the reading through all iterations rests on"
-        " one seed.",
+        f"{NOT_COMPUTED} The released targeted ApproxGrad does not run. {CUT}; the reading through all iterations has one"
+        " seed, too few for a verdict.",
     ),
     Claim(
         "C26", "Penalty's and ApproxGrad's attacks grow stronger with every further percent of poisons.", TABLE_5, SECTION,
