@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import made_up
 import pytest
@@ -18,15 +18,15 @@ from pipelines.sources import Sources
 
 
 @pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sources]:
-    """Made-up results of each profile."""
-    root, found = tmp_path_factory.mktemp("told"), {}
+def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Sources]]:
+    """Made-up results by profile; the profile `paper` is read while drawing, so that its folder is stayed in."""
+    place = tmp_path_factory.mktemp("told")
+    made_up.write_params(place)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
+        patch.chdir(place)
         for profile in ("cpu", "paper"):
-            made_up.write_results(Path(), profile)
-            found[profile] = sources.load(profile)
-    return found
+            made_up.write_results(place, profile)
+        yield {profile: sources.load(profile) for profile in ("cpu", "paper")}
 
 
 def test_the_cuts_of_an_attack(every: dict[str, Sources]) -> None:
