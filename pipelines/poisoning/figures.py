@@ -29,6 +29,7 @@ from pipelines.poisoning.rows import (
     strength,
 )
 from pipelines.poisoning.tables import by_steps, methods_by_steps, timed
+from pipelines.poisoning.told import short
 from pipelines.records import unpack
 from pipelines.sources import Sources
 
@@ -92,7 +93,11 @@ def effect_of_steps(inputs: Sources) -> Figure:
     seconds.set(xlabel="lower steps, T", ylabel="seconds of an upper iteration")
     seconds.set_yscale("log")
     legend(figure, [*_handles(methods), published_handle()])
-    said = f"Untargeted, most poisons, on {inputs.params[FAMILY]['data'][0]}; the paper's points: MNIST, 60 poisons."
+    less = short(inputs, [place for method in methods for place in by_steps(inputs, method).values()])
+    said = (
+        f"Untargeted, most poisons, on {inputs.params[FAMILY]['data'][0]}{f': {less}' if less else ''}. The paper's points:"
+        " MNIST, 60 poisons."
+    )
     caption(figure, f"{said} {inputs.drawn_from(*SUMMARY, COSTS, by=__name__)}")
     return figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipelines import comparison, published
+from pipelines import comparison, published, settings
 from pipelines.comparison import Cut, Difference, Estimate, ours
 from pipelines.denoising.cells import experiments
 from pipelines.published import LABELS, Value
@@ -20,8 +20,6 @@ NAMES = {"label-flipping": "Label flipping", "stocbio": "stocBiO", "f2sa": "F2SA
 """Methods that other families do not have."""
 MEASURED = {"untargeted": "test accuracy", "targeted": "attack success"}
 """Attack -> what the paper measures of it, in percent; a stronger attack has less of the first, more of the second."""
-FULL = 5000
-"""The paper's upper iterations."""
 FLIPPING = "label-flipping"
 IN_FULL = {"untargeted": "converged", "targeted": "converged-targeted"}
 """Attack -> the experiment that goes through the paper's upper iterations with one seed."""
@@ -114,21 +112,76 @@ def paired(inputs: Sources, place: Place, base: Place) -> Difference | None:
     return None if apart["half_width"] is None else Difference(apart["mean"], apart["half_width"], "paired")
 
 
+class Continued(NamedTuple):
+    """One seed after the iterations of its cell (`cut`) and after the paper's (`full`), beside the s.d. over seeds."""
+
+    data: str
+    method: str
+    seed: int
+    points: int
+    iterations: int
+    iterations_in_full: int
+    cut: float
+    full: float
+    spread: float | None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether what is left out changes more than the spread over seeds."""
+        return self.spread is not None and abs(self.full - self.cut) > self.spread
+
+
+def continued(inputs: Sources) -> list[Continued]:
+    """Of every seed that goes through the paper's upper iterations; [] where none does."""
+    found = []
+    for data in inputs.params[FAMILY]["data"]:
+        for place in in_full(inputs, data):
+            base = Place((data, place.parts[-1]), place.points)
+            after = [settings_of(inputs, *one.parts)["iterations"] for one in (base, place)]
+            for seed, full in by_seed(inputs, place).items():
+                cut = by_seed(inputs, base)[seed]
+                spread = strength(inputs, base).sd
+                found.append(Continued(data, place.parts[-1], int(seed), place.points, *after, cut, full, spread))
+    return found
+
+
+def method_of(inputs: Sources, place: Place) -> str:
+    """The method of a cell, which a variant of an experiment carries as its solver."""
+    name = place.parts[-1]
+    return name if name in inputs.params[FAMILY]["methods"] else str(settings_of(inputs, *place.parts)["solver"])
+
+
+def in_the_paper() -> Mapping[str, Any]:
+    """The settings of an attack in full, the same for every method and attack: Penalty's of the profile `paper`."""
+    found: Mapping[str, Any] = settings.profile_params(FAMILY, "paper")["cells"]["mnist-untargeted"]["penalty"]
+    return found
+
+
 def cuts(inputs: Sources, place: Place) -> list[Cut]:
-    """How a number falls short of the paper's; empty where it does not."""
+    """How the judge's number falls short of the paper's; empty where it does not. The judge is trained to the minimum,
+    so that epochs of the paper's own fresh classifier change nothing of it."""
     source = prepared(inputs, data_of(inputs, *place.parts))["source"]
     if source != "mnist":
         return [Cut(f"the data are {source}, which the paper does not use")]
-    have = settings_of(inputs, *place.parts)["iterations"]
-    return [Cut("upper iterations", have, FULL)] if 0 < have < FULL else []
+    mine, full = settings_of(inputs, *place.parts), in_the_paper()
+    if mine["iterations"] == 0:  # no attack is run: nothing is pretrained for it
+        return []
+    found = [
+        Cut("upper iterations", mine["iterations"], full["iterations"]),
+        Cut("epochs of pretraining", mine["pretrain"]["epochs"], full["pretrain"]["epochs"]),
+    ]
+    return [cut for cut in found if cut.have < cut.full]
 
 
 def published_of(inputs: Sources, place: Place) -> Value | None:
     """The paper's number in Table 5, of as many percent."""
-    data = data_of(inputs, *place.parts)
-    share = percent(inputs, data, place.points)
-    method = place.parts[-1].replace("-", "")
-    return published.find(f"poison-{attack_of(inputs, data)}-{share:g}pct-{method}")
+    return published_at(inputs, data_of(inputs, *place.parts), place.points, place.parts[-1])
+
+
+def published_at(inputs: Sources, data: str, points: int, method: str) -> Value | None:
+    """The same of any method, whether the profile trains it or not."""
+    share = percent(inputs, data, points)
+    return published.find(f"poison-{attack_of(inputs, data)}-{share:g}pct-{method.replace('-', '')}")
 
 
 def verdict(inputs: Sources, place: Place, value: Value | None) -> str:

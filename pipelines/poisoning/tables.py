@@ -18,29 +18,27 @@ from pipelines.poisoning.rows import (
     Place,
     as_numbers,
     attack_of,
-    by_seed,
     clean,
-    cuts,
+    continued,
     data_of,
     has,
-    in_full,
+    in_the_paper,
     label,
     paired,
     percent,
     places,
+    published_at,
     published_of,
     settings_of,
     strength,
     verdict,
 )
+from pipelines.poisoning.told import budget, judged, reached, strengths, unfinished
+from pipelines.poisoning.told import described as how_described
+from pipelines.published import LABELS
 from pipelines.records import significant
 from pipelines.sources import Sources
 
-JUDGED = (
-    "Percent, mean ± s.d. over seeds: of an untargeted attack the test accuracy after it, of a targeted one the share of"
-    " eights that are called threes. A fresh classifier is trained on the clean rows and the recorded poisons: by"
-    " scikit-learn's solver to the minimum (judge), and by Adam as in the paper."
-)
 PAIRED = "with their 95% intervals, paired by seed"
 
 
@@ -63,12 +61,15 @@ def table(
     return Table(name, title, pd.DataFrame(numbers), pd.DataFrame(shown), notes, drawn)
 
 
+PUBLISHED_ONLY = "published only"
+
+
 def attacks(inputs: Sources) -> Table:
-    """Table 5: every method at every percentage."""
+    """Table 5: every method at every percentage, and the numbers of those that are published only."""
     numbers, shown = [], []
-    short = []
+    every = []
+    methods = inputs.params[FAMILY]["methods"]
     for data in inputs.params[FAMILY]["data"]:
-        methods = inputs.params[FAMILY]["methods"]
         for points in settings_of(inputs, data, methods[0])["points"]:
             for method in methods:
                 place = Place((data, method), points)
@@ -77,17 +78,29 @@ def attacks(inputs: Sources) -> Table:
                 row, read = _columns(inputs, place)
                 head = {"data": data, "%": percent(inputs, data, points), "method": label(method)}
                 words = {"verdict": verdict(inputs, place, value), "against Penalty": _order(inputs, place, value)}
+                have, full = settings_of(inputs, data, method)["iterations"], in_the_paper()["iterations"]
                 numbers.append(
-                    {**head, "points": points, "paper mean": value and value.mean, "paper sd": value and value.sd,
-                     **row, **as_numbers(flipped, "against label flipping"), **words}
+                    {**head, "points": points, "iterations": have, "paper mean": value and value.mean,
+                     "paper sd": value and value.sd, **row, **as_numbers(flipped, "against label flipping"), **words}
                 )  # fmt: skip
                 shown.append(
-                    {**head, "paper": printed(value), **read, "against label flipping": interval(flipped, 2), **words}
-                )
-                short += cuts(inputs, place)
-    notes = [JUDGED, f"Against label flipping: points, {PAIRED}.", *strengths(inputs)]
-    if short:
-        notes.append(f"Not comparable with the paper's numbers, only in order: {listed(comparison.said(short))}.")
+                    {**head, "iterations": f"{have:,} of {full:,}" if have else "-", "paper": printed(value), **read,
+                     "against label flipping": interval(flipped, 2), **words}
+                )  # fmt: skip
+                every.append(place)
+            for method in (one for one in LABELS if one not in methods):
+                value = published_at(inputs, data, points, method)
+                if value is None:
+                    continue
+                head = {"data": data, "%": percent(inputs, data, points), "method": label(method)}
+                numbers.append({**head, "points": points, "paper mean": value.mean, "paper sd": value.sd,
+                                "verdict": PUBLISHED_ONLY})  # fmt: skip
+                shown.append({**dict.fromkeys(shown[-1], "-"), **head, "paper": printed(value),
+                              "verdict": PUBLISHED_ONLY})  # fmt: skip
+    notes = [judged(inputs, *every[0].parts), f"Against label flipping: points, {PAIRED}.", *strengths(inputs)]
+    if any(row["verdict"] == PUBLISHED_ONLY for row in shown):
+        notes.append("Published only: a method that this profile does not run.")
+    notes += [*budget(inputs, every), *unfinished(inputs)]
     return table(inputs, "poisoning", "Data poisoning", numbers, shown, notes)
 
 
@@ -101,29 +114,6 @@ def _order(inputs: Sources, place: Place, value: published.Value | None) -> str:
         return "-"
     mine = strength(inputs, place), strength(inputs, base)
     return comparison.order(mine, (comparison.theirs(value), comparison.theirs(theirs)))
-
-
-def strengths(inputs: Sources) -> list[str]:
-    """C24 to C26 in words: whether attacks grow with the number of poisons, and beat label flipping."""
-    said = []
-    for data in inputs.params[FAMILY]["data"]:
-        sign = -1 if attack_of(inputs, data) == "untargeted" else 1
-        begin = clean(inputs, data, inputs.params[FAMILY]["methods"][0])
-        words = [f"{data}, without poisons {plus_minus(begin, 2)}"]
-        for method in inputs.params[FAMILY]["methods"]:
-            if method == FLIPPING:
-                continue
-            every = places(inputs, data, method)
-            means = [strength(inputs, place).mean for place in every]
-            grows = all(
-                a is not None and b is not None and sign * (b - a) > 0 for a, b in zip(means, means[1:], strict=False)
-            )
-            apart = [paired(inputs, place, Place((data, FLIPPING), place.points)) for place in every]
-            stronger = sum(one is not None and one.sign == sign for one in apart)
-            grown = "grows with every step" if grows else "does not grow with every step"
-            words.append(f"{label(method)} {grown}, beats label flipping at {stronger} of {len(every)} percentages")
-        said.append("; ".join(words) + ".")
-    return said
 
 
 CHOSEN = ("lambda0-100", "nu-with", "gamma0-10")
@@ -140,9 +130,11 @@ def ablation(inputs: Sources) -> Table:
     """Table 6: one setting of Penalty changed at a time."""
     base = base_of(inputs)
     numbers, shown = [], []
+    every = []
     chosen = settings_of(inputs, *base.parts)["settings"]
     for variant in ("", *has(inputs, "ablation")):
         place = Place(("ablation", variant), base.points) if variant else base
+        every.append(place)
         value = published.find(f"abl-{variant or CHOSEN[0]}")
         apart = paired(inputs, place, base) if variant else None
         row, read = _columns(inputs, place)
@@ -154,8 +146,9 @@ def ablation(inputs: Sources) -> Table:
                       "verdict": verdict(inputs, place, value)})  # fmt: skip
     notes = [
         f"On {base.parts[0]} with {base.points} poisons; where nothing is changed, λ₀ = {chosen['lambda_0']:g},"
-        f" γ₀ = {chosen['gamma_0']:g} and ν is used. {JUDGED}",
+        f" γ₀ = {chosen['gamma_0']:g} and ν is used. {judged(inputs, *base.parts)}",
         f"Effect: points against nothing changed, {PAIRED}.",
+        *budget(inputs, every),
     ]
     return table(inputs, "poisoning-ablation", "Settings of Penalty", numbers, shown, notes)
 
@@ -184,7 +177,10 @@ def timed(inputs: Sources) -> dict[tuple[str, ...], dict[str, Any]]:
 def lower_steps(inputs: Sources) -> Table:
     """Figure 5(c) as a table, and the speed of the lower steps against its bounds."""
     numbers, shown = [], []
+    every, shares = [], []
     rows = timed(inputs)
+    base = base_of(inputs)
+    own = settings_of(inputs, *base.parts)["settings"]["lower_steps"]
     for method in methods_by_steps(inputs):
         for steps, place in by_steps(inputs, method).items():
             value = published.find(f"fig5c-acc-T{steps}-{method}")
@@ -195,19 +191,25 @@ def lower_steps(inputs: Sources) -> Table:
             speed, limits = time.get("lower_steps_per_second"), time.get("bounds", {})
             head = {"method": label(method), "T": steps}
             bound = {f"bound by {name}": round(steps / limits[name], 1) for name in limits}
+            words = {"verdict": verdict(inputs, place, value)}
+            every.append(place)
+            if steps == own and speed is not None:
+                shares.append(reached(method, steps, speed, {name: steps / limits[name] for name in limits}))
             numbers.append({**head, "paper mean": value and value.mean, **row, "paper seconds": seconds and seconds.mean,
-                            "seconds": mine and mine.mean, "lower steps a second": speed, **bound})  # fmt: skip
+                            "seconds": mine and mine.mean, "lower steps a second": speed, **bound, **words})  # fmt: skip
             shown.append(
                 {**head, "paper": printed(value), **read, "paper, s": printed(seconds),
                  "ours, s": number(mine.mean, 4) if mine else "-",
-                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()}}
+                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()}, **words}
             )  # fmt: skip
-    base = base_of(inputs)
     notes = [
-        f"On {base.parts[0]} with {base.points} poisons, after as many upper iterations at every T. {JUDGED}",
+        f"On {base.parts[0]} with {base.points} poisons; a method has as many upper iterations at every T."
+        f" {judged(inputs, *base.parts)}",
+        *(f"{one} More lower steps may also make up for what is cut." for one in budget(inputs, every)),
         "Seconds of an upper iteration, one trial alone. Bounds on lower steps a second, all work of an upper iteration"
         " shared out over its lower steps: by reading the clean rows as often as its derivatives must, twice each, and by"
         " the matrix products alone.",
+        *([" ".join(shares)] if shares else []),
     ]
     return table(inputs, "poisoning-lower-steps", "Effect of T on poisoning", numbers, shown, notes, COSTS)
 
@@ -215,6 +217,7 @@ def lower_steps(inputs: Sources) -> Table:
 def described(inputs: Sources) -> Table:
     """The text's settings beside the released code's, at the most poisons."""
     numbers, shown = [], []
+    every = []
     for data in inputs.params[FAMILY]["data"]:
         attack = attack_of(inputs, data)
         experiment = f"described-{attack}"
@@ -222,6 +225,7 @@ def described(inputs: Sources) -> Table:
             points = settings_of(inputs, experiment, method)["points"][-1]
             for name, parts in (("released", (data, method)), ("described", (experiment, method))):
                 place = Place(parts, points)
+                every.append(place)
                 row, read = _columns(inputs, place)
                 head = {"attack": attack, "method": label(method), "settings": name,
                         "weight decay": settings_of(inputs, *parts)["weight_decay"],
@@ -229,33 +233,34 @@ def described(inputs: Sources) -> Table:
                 start = clean(inputs, *parts)
                 numbers.append({**head, "clean mean": start.mean, "clean sd": start.sd, **row})
                 shown.append({**head, "without poisons": plus_minus(start, 2), **read})
-    notes = [f"With the most poisons. {JUDGED} Measured: {listed(sorted(set(MEASURED.values())))}."]
+    measured = listed(sorted(set(MEASURED.values())))
+    notes = [
+        f"With the most poisons. {judged(inputs, *every[0].parts)} Measured: {measured}.",
+        *budget(inputs, every),
+        *how_described(inputs),
+    ]
     return table(inputs, "poisoning-described", "Poisoning as described and as released", numbers, shown, notes)
 
 
 def converged(inputs: Sources) -> Table:
     """One seed through the paper's upper iterations beside the same seed after as many as its cell has."""
     numbers, shown = [], []
-    for data in inputs.params[FAMILY]["data"]:
-        for place in in_full(inputs, data):
-            method = place.parts[-1]
-            base = Place((data, method), place.points)
-            value = published_of(inputs, Place((data, method), place.points))
-            for seed, full in by_seed(inputs, place).items():
-                short = by_seed(inputs, base)[seed]
-                spread = strength(inputs, base).sd
-                head = {"data": data, "method": label(method), "seed": int(seed)}
-                after = [settings_of(inputs, *one.parts)["iterations"] for one in (base, place)]
-                numbers.append({**head, "iterations": after[0], "mean": short, "iterations in full": after[1],
-                                "mean in full": full, "further": significant(full - short), "sd over seeds": spread,
-                                "paper mean": value and value.mean, "paper sd": value and value.sd})  # fmt: skip
-                shown.append({**head, "iterations": f"{after[0]} of {after[1]}", "cut": number(short, 2),
-                              "in full": number(full, 2), "further": number(full - short, 2),
-                              "s.d. over seeds": number(spread, 2), "paper": printed(value)})  # fmt: skip
+    every = continued(inputs)
+    for one in every:
+        value = published_at(inputs, one.data, one.points, one.method)
+        head = {"data": one.data, "method": label(one.method), "seed": one.seed}
+        further = one.full - one.cut
+        numbers.append({**head, "iterations": one.iterations, "mean": one.cut, "iterations in full": one.iterations_in_full,
+                        "mean in full": one.full, "further": significant(further), "sd over seeds": one.spread,
+                        "paper mean": value and value.mean, "paper sd": value and value.sd})  # fmt: skip
+        shown.append({**head, "iterations": f"{one.iterations:,} of {one.iterations_in_full:,}", "cut": number(one.cut, 2),
+                      "in full": number(one.full, 2), "further": number(further, 2),
+                      "s.d. over seeds": number(one.spread, 2), "paper": printed(value)})  # fmt: skip
     notes = [
-        f"With the most poisons, by the judge. {JUDGED}",
+        f"With the most poisons, by the judge. {judged(inputs, every[0].data, every[0].method)}",
         "Further: what the iterations that are left out would still change, in points; beside it the spread over seeds of"
         " the cell as it is.",
+        *unfinished(inputs),
     ]
     return table(inputs, "poisoning-converged", "Whether the attacks have converged", numbers, shown, notes)
 
