@@ -189,7 +189,7 @@ def lower_steps(inputs: Sources) -> Table:
             time = rows.get(place.parts, {})
             mine = comparison.ours(time["seconds_per_iteration"]) if time else None
             speed, limits = time.get("lower_steps_per_second"), time.get("bounds", {})
-            head = {"method": label(method), "T": steps}
+            head: dict[str, Any] = {"method": label(method), "T": steps}
             bound = {f"bound by {name}": round(steps / limits[name], 1) for name in limits}
             judgement = verdict(inputs, place, value)
             every.append(place)
@@ -201,7 +201,8 @@ def lower_steps(inputs: Sources) -> Table:
             shown.append(
                 {**head, "paper": printed(value), **read, "paper, s": printed(seconds),
                  "ours, s": number(mine.mean, 4) if mine else "-",
-                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()}, "verdict": judgement}
+                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()},
+                 "verdict": judgement}
             )  # fmt: skip
     notes = [
         f"On {base.parts[0]} with {base.points} poisons; a method has as many upper iterations at every T."
