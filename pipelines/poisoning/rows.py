@@ -137,11 +137,11 @@ def continued(inputs: Sources) -> list[Continued]:
     for data in inputs.params[FAMILY]["data"]:
         for place in in_full(inputs, data):
             base = Place((data, place.parts[-1]), place.points)
-            after = [settings_of(inputs, *one.parts)["iterations"] for one in (base, place)]
+            have, whole = (settings_of(inputs, *one.parts)["iterations"] for one in (base, place))
             for seed, full in by_seed(inputs, place).items():
                 cut = by_seed(inputs, base)[seed]
                 spread = strength(inputs, base).sd
-                found.append(Continued(data, place.parts[-1], int(seed), place.points, *after, cut, full, spread))
+                found.append(Continued(data, place.parts[-1], int(seed), place.points, have, whole, cut, full, spread))
     return found
 
 

@@ -189,18 +189,20 @@ def lower_steps(inputs: Sources) -> Table:
             time = rows.get(place.parts, {})
             mine = comparison.ours(time["seconds_per_iteration"]) if time else None
             speed, limits = time.get("lower_steps_per_second"), time.get("bounds", {})
-            head = {"method": label(method), "T": steps}
+            head: dict[str, Any] = {"method": label(method), "T": steps}
             bound = {f"bound by {name}": round(steps / limits[name], 1) for name in limits}
-            words = {"verdict": verdict(inputs, place, value)}
+            judgement = verdict(inputs, place, value)
             every.append(place)
             if steps == own and speed is not None:
                 shares.append(reached(method, steps, speed, {name: steps / limits[name] for name in limits}))
             numbers.append({**head, "paper mean": value and value.mean, **row, "paper seconds": seconds and seconds.mean,
-                            "seconds": mine and mine.mean, "lower steps a second": speed, **bound, **words})  # fmt: skip
+                            "seconds": mine and mine.mean, "lower steps a second": speed, **bound,
+                            "verdict": judgement})  # fmt: skip
             shown.append(
                 {**head, "paper": printed(value), **read, "paper, s": printed(seconds),
                  "ours, s": number(mine.mean, 4) if mine else "-",
-                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()}, **words}
+                 "lower steps a second": number(speed, 0), **{name: number(one, 0) for name, one in bound.items()},
+                 "verdict": judgement}
             )  # fmt: skip
     notes = [
         f"On {base.parts[0]} with {base.points} poisons; a method has as many upper iterations at every T."
