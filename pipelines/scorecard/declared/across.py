@@ -90,9 +90,9 @@ CLAIMS = (
         ),
         ("lower-steps", "poisoning-lower-steps"), ("lower-steps", "figure-5c"), "denoising",
         "The margin is ours: the published gains are at most 0.1 and 0.5 point. Of a method the step sizes are the same at"
-        " every T; where they were chosen at one T, in a cut profile at a small one, the others are at a disadvantage. In the"
-        " profile cpu poisoning is cut, Penalty at T = 20 before it has converged (the table poisoning-converged): what T = 50"
-        " gains there is also what iterations left out would have.",
+        " every T; where they were chosen at one T, in a cut profile at a small one, the others are at a disadvantage. In"
+        " the profile cpu poisoning is cut, Penalty at T = 20 before it has converged (the table poisoning-converged): what"
+        " T = 50 gains there is also what iterations left out would have.",
     ),
     Claim(
         "C29", "Penalty reaches a given accuracy earlier: at equal wall clock it is above ApproxGrad, on MNIST and on"
