@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.comparison import FULL_BUDGET
+from pipelines.denoising import efforts
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     accuracies,
@@ -16,9 +16,7 @@ from pipelines.denoising.rows import (
     label,
     table,
 )
-from pipelines.denoising.setting import iterations, sizes
-from pipelines.layout import Table, interval, listed, number
-from pipelines.settings import profile_params
+from pipelines.layout import Table, interval, number
 from pipelines.sources import Sources
 
 PARTS_OF_BUDGET = (1 / 8, 1 / 2)
@@ -56,39 +54,10 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
         " them, says how far it has learnt"
         f" them by heart.{AGAINST_PENALTY} Selected against Penalty's: the same of the iterates chosen on a clean split that"
         f" no cost has seen{', with the interval of Welch' if welch else ', paired by trial'}.",
-        f"Step sizes: {sizes(inputs, experiment)}. {_searched(inputs, experiment)}",
-        _not_the_end(inputs, experiment),
+        f"{efforts.longer(inputs, experiment)}: what happens at the end of those is not seen here;"
+        f" {efforts.searched(inputs, experiment)}",
     ]
     return table(inputs, experiment, "A longer budget", numbers, shown, notes)
-
-
-def _searched(inputs: Sources, experiment: str) -> str:
-    """Whose step sizes a search chose on this network, and where the table's are others."""
-    params = inputs.params["denoising"]
-    known, table_of = params["cells"][experiment], params["cells"][params["data"][0]]
-    bilevel = [one for one in has(inputs, experiment) if known[one]["solver"] != "single-level"]
-    plain = [one for one in has(inputs, experiment) if one not in bilevel]
-    said = f"Those of {listed(list(map(label, bilevel)))} were searched on this network, those of" * bool(bilevel)
-    said += f" {listed(list(map(label, plain)))} were not"
-    others = [
-        f"{label(one)} {table_of[one]['settings']['lower_step_size']:g}" for one in plain
-        if one in table_of and table_of[one]["settings"]["lower_step_size"] != known[one]["settings"]["lower_step_size"]
-    ]  # fmt: skip
-    return f"{said}{f' (the search of the table, on the whole network, chose {listed(others)})' if others else ''}."
-
-
-def _not_the_end(inputs: Sources, experiment: str) -> str:
-    """How far the longer budget is from the paper's, and which methods it leaves out."""
-    full, known = FULL_BUDGET["mnist"], inputs.params["denoising"]["cells"][experiment]["penalty"]
-    batch = profile_params("denoising", "paper")["cells"]["mnist-25"]["penalty"]["batch"]
-    most = full["training images"] * full["epochs"] // batch
-    ours, steps = iterations(inputs, experiment, "penalty"), known["settings"]["lower_steps"]
-    said = (
-        f"Penalty takes {ours} upper iterations at T = {steps}, the paper's {most:,} at T ="
-        f" {full['lower steps']}: what happens at the end of those is not seen here."
-    )
-    missing = [label(one) for one in inputs.params["denoising"]["methods"] if one not in has(inputs, experiment)]
-    return f"{said} Not run: {listed(missing)}." if missing else said
 
 
 def _place(steps: Sequence[int], share: float) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.comparison import FULL_BUDGET
 from pipelines.denoising import further
 from pipelines.denoising.rows import has, label, method_of
+from pipelines.denoising.setting import WITH_ADAM
 from pipelines.layout import listed
 from pipelines.sources import Sources
 
@@ -16,19 +17,8 @@ BATCH = 200
 """The paper's minibatch (supplement E.2)."""
 REVERSE = {"lower steps": 2000, "iterations": 500}
 """Franceschi et al., 2017: gradient steps of a lower problem, and steps of the weights (their `data_hypercleaner.py`)."""
-PAPER = {
-    "cifar10-part": {"epochs": FULL_BUDGET["cifar10"]["epochs"]},
-    "franceschi": {"epochs": 100, "last fit": 500},
-}
-"""The paper's epochs of bilevel training, and of the network that is fitted after it (supplement D.1.1)."""
-JI = ("stocbio", "aid", "k-rmd", "bsa")
-"""Solvers that stocBiO's script runs with one T."""
-T_OF_JI = 200
-"""That T (Ji et al., 2021, `mnist_exp.py`)."""
 UNEQUAL = ("cifar10-part", "franceschi", "stocbio-hypercleaning")
 """Experiments whose methods do not spend alike."""
-ADAM = ("approxgrad", "penalty", "single-level")
-"""Solvers whose lower steps are Adam's where the cell does not say otherwise."""
 
 
 def steps_of(inputs: Sources, experiment: str, variant: str) -> tuple[int, int]:
@@ -44,7 +34,7 @@ def effort(inputs: Sources, experiment: str, variant: str) -> str:
     cell = inputs.params["denoising"]["cells"][experiment][variant]
     iterations, steps = steps_of(inputs, experiment, variant)
     many = f"{iterations:,}" if cell["solver"] == "single-level" else f"{iterations:,} × {steps}"
-    adam = "adam" in cell.get("lower_optimizer", "adam" if cell["solver"] in ADAM else "gradient-descent")
+    adam = "adam" in cell.get("lower_optimizer", "adam" if cell["solver"] in WITH_ADAM else "gradient-descent")
     text = f"{many} of {'Adam' if adam else 'gradient descent'} on {cell['batch']:,}"
     text += ", each from a new start" if cell["settings"].get("restart") else ""
     text += f", after {cell['pretrain']['epochs']} epochs of pre-training" if "pretrain" in cell else ""
@@ -72,33 +62,6 @@ def _alike(inputs: Sources, experiment: str, variants: Sequence[str]) -> dict[st
         changed = [one for one in further.changed(variant, data).split(", ") if one.startswith("weights in")]
         alike.setdefault(effort(inputs, experiment, variant), []).append(", ".join([label(method_of(variant)), *changed]))
     return alike
-
-
-def budgets(inputs: Sources) -> str:
-    """What was run beside the table: the data and the lower steps of each experiment whose methods do not spend alike."""
-    lines = []
-    for experiment in UNEQUAL:
-        by: dict[str, list[str]] = {}
-        for variant in has(inputs, experiment):
-            by.setdefault(further.data_of(inputs, experiment, variant), []).append(variant)
-        for data, variants in by.items():
-            told = _told(_alike(inputs, experiment, variants))
-            cut = _cut(inputs, experiment, variants)
-            lines.append(f"- {experiment}, {data}{cut}; lower steps, and examples in each: {told}")
-    return "\n".join(lines)
-
-
-def _cut(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
-    """How far the published budget is cut, in words; "" where nothing published is known."""
-    full = PAPER.get(experiment)
-    cells = [inputs.params["denoising"]["cells"][experiment][one] for one in variants]
-    both = {one["epochs"] for one in cells if "pretrain" in one}
-    last = {one["epochs"] for one in cells if "keep_above" in one and "lower_optimizer" not in one}
-    if not full:
-        rivals = {one["settings"]["lower_steps"] for one in cells if one["solver"] in JI} - {T_OF_JI}
-        return "".join(f", T = {have} of the published {T_OF_JI} but for Penalty and TTSA" for have in sorted(rivals))
-    text = "".join(f", {have} of the paper's {full['epochs']} epochs" for have in sorted(both))
-    return text + "".join(f", {have} of {full['last fit']} epochs of the last fit" for have in sorted(last))
 
 
 def longer(inputs: Sources, experiment: str) -> str:

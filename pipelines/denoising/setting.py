@@ -109,14 +109,6 @@ def _cells(inputs: Sources, experiment: str) -> Mapping[str, Mapping[str, Any]]:
     return {variant: held[variant] for variant in has(inputs, experiment)}
 
 
-def sizes(inputs: Sources, experiment: str) -> str:
-    """The step sizes in v, those that are equal together: "0.001 of Oracle and Val-only, 0.003 of Penalty"."""
-    found: dict[float, list[str]] = {}
-    for variant, cell in _cells(inputs, experiment).items():
-        found.setdefault(cell["settings"]["lower_step_size"], []).append(label(method_of(variant)))
-    return ", ".join(f"{size:g} of {listed(names)}" for size, names in sorted(found.items()))
-
-
 def _sizes(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in cell["settings"].items() if name != "lower_steps"}
 
