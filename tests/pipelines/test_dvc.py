@@ -106,6 +106,7 @@ def test_evaluation_in_one_process_names_what_is_missing(project: Path) -> None:
     assert "is missing: `python -m pipelines.train denoising embedded digits-25 penalty` makes it" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_comment_is_accepted_and_a_constant_is_not(project: Path) -> None:
     before = dates(project), records(project)
     with (project / PRODUCTS).open("a") as file:

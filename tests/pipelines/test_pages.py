@@ -57,6 +57,7 @@ def test_a_picture_comes_out_of_the_page_as_it_went_in(place: Path) -> None:
         assert content.split() == expected.split()
 
 
+@pytest.mark.slow
 def test_pages_are_whole_and_the_same_twice(place: Path) -> None:
     made_up.write_results(place, "cpu", off=0.7)
     draw_pixels(place, "cpu")
