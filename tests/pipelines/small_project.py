@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -163,7 +165,7 @@ def done(project: Path, *arguments: str, **more: str) -> str:
 
 
 def begun(project: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
-    """The same, left running."""
+    """The same, left running; it hears Ctrl-C also where a shell has put these tests into the background."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=project,
@@ -172,6 +174,7 @@ def begun(project: Path, *arguments: str, **more: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
 
