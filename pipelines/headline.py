@@ -253,7 +253,8 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
     if cuts:
         notes.append(
             "Poisoning: percent, mean ± s.d. over seeds, the accuracy that an untargeted attack leaves and the share of"
-            f" targets that a targeted one hits. Not comparable, only in order: {listed(comparison.said(cuts))}."
+            " targets that a targeted one hits. Not comparable with the paper's numbers, and with one another where they are"
+            f" cut alike: {listed(comparison.said(cuts))}."
         )
     for data in inputs.params[clean_label.FAMILY]["data"]:
         cuts = [cut for method in clean_label.attacks(inputs) for cut in clean_label.cuts(inputs, data, method)]

@@ -11,12 +11,23 @@ from collections.abc import Callable, Sequence
 from pipelines import comparison
 from pipelines.comparison import Difference
 from pipelines.denoising import cells, efforts, further
-from pipelines.denoising.rows import chosen, data, has, is_idle, label, method_of, named, paired, quirk
+from pipelines.denoising.rows import (
+    WORDS,
+    beside_equal_weights,
+    chosen,
+    data,
+    has,
+    is_idle,
+    label,
+    method_of,
+    named,
+    paired,
+    quirk,
+)
 from pipelines.denoising.told import basis
 from pipelines.layout import interval, listed, number
 from pipelines.sources import Sources
 
-WORDS = {1: "above", -1: "below", 0: "not told apart from"}
 LONGER = ("longer", "longer-50")
 TUNED = ("tuned", "tuned-quarter")
 UNMOVED = 0.02
@@ -136,9 +147,8 @@ def cleaning(inputs: Sources) -> str:
 
 def _place(inputs: Sources, experiment: str, base: str) -> str:
     """An experiment, its data, and what else the cell of Penalty is, in words."""
-    title = further.STUDIES[experiment].title if experiment in further.STUDIES else further.TITLE
     where = further.data_of(inputs, experiment, base)
-    return ", ".join(filter(None, (title, where, further.changed(base, where))))
+    return ", ".join(filter(None, (further.title_of(experiment), where, further.changed(base, where))))
 
 
 def _unmoved(inputs: Sources, experiment: str, variants: Sequence[str]) -> str:
@@ -194,7 +204,7 @@ def worth(inputs: Sources) -> str:
         if apart:
             lines.append(
                 f"- {label(method_of(variant))}, {named(variant)}: {WORDS[apart.sign]} the iterate that learned them"
-                f" ({interval(apart, 2)} points)."
+                f" ({interval(apart, 2)} points){_even(inputs, variant)}."
             )
     if "val-only-same-steps" in has(inputs, "controls"):
         for method in ("penalty", "approxgrad"):
@@ -208,6 +218,11 @@ def worth(inputs: Sources) -> str:
                 ]
                 lines.append(f"- {label(method)} is {said}: {'; '.join(spent)}.")
     return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _even(inputs: Sources, variant: str) -> str:
+    apart = beside_equal_weights(inputs, variant)
+    return f", {WORDS[apart.sign]} the same with equal weights ({interval(apart, 2)})" if apart else ""
 
 
 def quirks(inputs: Sources) -> str:

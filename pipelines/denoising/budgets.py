@@ -28,7 +28,7 @@ MOST_OUTSIDE = 0.1
 def longer(inputs: Sources, experiment: str = "longer") -> Table:
     """What more training does to each method: accuracy at parts of the longer budget, and against Penalty at its end and
     where each is chosen on the selection split."""
-    numbers, shown, welch = [], [], False
+    numbers, shown = [], []
     for method in has(inputs, experiment):
         cell = inputs.cell("denoising", experiment, method)
         curves, steps = cell["curves"], cell["curves"]["iteration"]
@@ -46,14 +46,13 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
         of_picked = {f"{name}, selected": value for name, value in as_numbers(picked).items()}
         numbers.append({**head, **parts, **fit, **row, **as_numbers(apart), **of_picked})
         said = {name: number(value, 2) for name, value in {**parts, **fit}.items()}
-        welch = welch or (picked is not None and picked.rule != "paired")
         beside = {"against Penalty": interval(apart, 2), "selected against Penalty's": interval(picked, 2)}
         shown.append({**head, **said, **read, **beside})
     notes = [
         f"On {data(inputs, experiment)}. Accuracy on the training labels, wrong ones included where a method trains on"
         " them, says how far it has learnt"
         f" them by heart.{AGAINST_PENALTY} Selected against Penalty's: the same of the iterates chosen on a clean split that"
-        f" no cost has seen{', with the interval of Welch' if welch else ', paired by trial'}.",
+        " no cost has seen, paired by trial.",
         f"{efforts.longer(inputs, experiment)}: what happens at the end of those is not seen here;"
         f" {efforts.searched(inputs, experiment)}",
     ]

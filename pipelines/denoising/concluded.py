@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pipelines import published
 from pipelines.comparison import FULL_BUDGET, Difference
 from pipelines.denoising import efforts, further
-from pipelines.denoising.believed import LONGER, TUNED, WORDS, against
+from pipelines.denoising.believed import LONGER, TUNED, against
 from pipelines.denoising.finding import weights
 from pipelines.denoising.rivals import others, rival
-from pipelines.denoising.rows import chosen, data, has, label, paired, seconds_of
+from pipelines.denoising.rows import WORDS, chosen, data, has, label, paired, seconds_of
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 

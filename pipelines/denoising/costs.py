@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipelines import published
-from pipelines.denoising.further import LOSS, changed, data_of
-from pipelines.denoising.rows import SUMMARY, has, label, method_of, paired, seconds_of
-from pipelines.denoising.setting import WORDS, network, of_the_paper, setting
+from pipelines.denoising.further import changed, data_of
+from pipelines.denoising.hypercleaning import LOSS
+from pipelines.denoising.rows import SUMMARY, WORDS, has, label, method_of, paired, seconds_of
+from pipelines.denoising.setting import network, of_the_paper, setting
 from pipelines.drawing import canvas, caption, handles, legend, line, looks
 from pipelines.layout import interval
 from pipelines.sources import Sources

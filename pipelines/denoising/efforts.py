@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.comparison import FULL_BUDGET
 from pipelines.denoising import further
 from pipelines.denoising.rows import has, label, method_of
-from pipelines.denoising.setting import WITH_ADAM
+from pipelines.denoising.setting import is_of_adam
 from pipelines.layout import listed
 from pipelines.sources import Sources
 
@@ -17,7 +17,7 @@ BATCH = 200
 """The paper's minibatch (supplement E.2)."""
 REVERSE = {"lower steps": 2000, "iterations": 500}
 """Franceschi et al., 2017: gradient steps of a lower problem, and steps of the weights (their `data_hypercleaner.py`)."""
-UNEQUAL = ("cifar10-part", "franceschi", "stocbio-hypercleaning")
+UNEQUAL = ("franceschi", "cifar10-part", "stocbio-hypercleaning")
 """Experiments whose methods do not spend alike."""
 
 
@@ -34,8 +34,7 @@ def effort(inputs: Sources, experiment: str, variant: str) -> str:
     cell = inputs.params["denoising"]["cells"][experiment][variant]
     iterations, steps = steps_of(inputs, experiment, variant)
     many = f"{iterations:,}" if cell["solver"] == "single-level" else f"{iterations:,} × {steps}"
-    adam = "adam" in cell.get("lower_optimizer", "adam" if cell["solver"] in WITH_ADAM else "gradient-descent")
-    text = f"{many} of {'Adam' if adam else 'gradient descent'} on {cell['batch']:,}"
+    text = f"{many} of {'Adam' if is_of_adam(cell) else 'gradient descent'} on {cell['batch']:,}"
     text += ", each from a new start" if cell["settings"].get("restart") else ""
     text += f", after {cell['pretrain']['epochs']} epochs of pre-training" if "pretrain" in cell else ""
     if "weights_of" in cell:

@@ -146,14 +146,13 @@ def ties(inputs: Sources, found: Mapping[str, Mapping[str, Any]]) -> str:
         prepared = block["prepared"][block["cells"][EXPERIMENT_OF_LEARNING][method]["data"]]
         wrong = prepared["noise"] * learned["corrupted"][-1][0]
         both = wrong + (1 - prepared["noise"]) * learned["clean"][-1][0]
-        first = ", and wrong labels come first" if prepared.get("rule", "first_rows") == "first_rows" else ""
         if both:
             lowest.append(f"{100 * both:.0f}% of {label(method)}'s, of which {100 * wrong / both:.0f}% have a wrong label")
     edge = next(iter(found.values()))["bins"][1]
     return (
-        f"Importances are recorded in eight bits: of the images shown {listed(alike)} share the lowest. Among equals the"
-        f" first in the file are shown{first}: the figure shows what such images look like, and not how many of them have"
-        f" a wrong label, nor which method finds more. Over all trials the importance is below {edge:g} of"
+        f"Importances are recorded in eight bits: of the images shown {listed(alike)} share the lowest. Equals are drawn at"
+        f" random: the figure shows what such images look like; how many of them have a wrong label, all of them tell, and"
+        f" not these few. Over all trials the importance is below {edge:g} of"
         f" {', and of '.join(lowest) or 'no example'}."
     )
 

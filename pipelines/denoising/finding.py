@@ -6,8 +6,8 @@ from typing import Any
 
 from pipelines import comparison
 from pipelines.comparison import Estimate
-from pipelines.denoising.believed import LONGER, WORDS
-from pipelines.denoising.rows import has, label, method_of, paired
+from pipelines.denoising.believed import LONGER
+from pipelines.denoising.rows import WORDS, beside_equal_weights, has, label, method_of, paired
 from pipelines.layout import interval, listed, number
 from pipelines.sources import Sources
 
@@ -38,8 +38,12 @@ def weights(inputs: Sources) -> str:
             f" A new network that is trained with them is {WORDS[apart.sign]} the iterate that learned them"
             f" ({interval(apart, 2)} points)"
         )
-        equal = any("equal" in one.split("-") for one in has(inputs, "controls"))
-        text += "." if equal else "; none was trained with equal weights, so what the importances give it is not shown."
+        even = beside_equal_weights(inputs, "penalty-retrained")
+        text += (
+            "; none was trained with equal weights, so what the importances give it is not shown."
+            if even is None
+            else f", and {WORDS[even.sign]} one that is trained as long with equal weights ({interval(even, 2)})."
+        )
     return text
 
 

@@ -1,13 +1,13 @@
-"""The tables of experiments that stand beside other works' numbers: one form for all, and that of stocBiO's cleaning."""
+"""The tables of experiments that stand beside other works' numbers: one form for all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines import comparison, published
-from pipelines.comparison import Cut, Difference, Estimate
+from pipelines.comparison import Cut, Difference
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     NAMED,
@@ -17,22 +17,17 @@ from pipelines.denoising.rows import (
     label,
     method_of,
     paired,
-    seconds_of,
     table,
 )
-from pipelines.denoising.setting import WITH_ADAM, iterations
 from pipelines.denoising.setting import cuts as cuts_in_words
-from pipelines.layout import Table, interval, listed, number, plus_minus, printed
+from pipelines.denoising.setting import iterations
+from pipelines.layout import Table, interval, printed
 from pipelines.published import Value
 from pipelines.sources import Sources
 
-MOST_CALLED = 0.9
-"""The share of the examples beyond which a method calls nearly all of them wrong."""
-TITLE = "Hyper-cleaning as in stocBiO"
-LOSS = "selection loss"
-"""The curve of cross entropy on examples that neither cost has seen."""
 FINAL = {"rmd": "a new network trained with the weights it learned"}
 """Methods whose last fit weights the examples; that of others leaves out those of a low importance (`keep_above`)."""
+CLEANING = "stocbio-hypercleaning"
 SHARES = {"900": "0.9", "950": "0.95", "980": "0.98", "990": "0.99", "995": "0.995"}
 """The share of nines, as the published values are named by it."""
 
@@ -114,6 +109,11 @@ STUDIES: dict[str, Study] = {
 """By the name of the experiment."""
 
 
+def title_of(experiment: str) -> str:
+    """What the table of one of these experiments, or of stocBiO's hyper-cleaning, is called."""
+    return "Hyper-cleaning as in stocBiO" if experiment == CLEANING else STUDIES[experiment].title
+
+
 def data_of(inputs: Sources, experiment: str, variant: str) -> str:
     """The data set of a variant."""
     return str(inputs.params["denoising"]["cells"][experiment][variant]["data"])
@@ -184,83 +184,6 @@ def _verdict(inputs: Sources, experiment: str, variant: str, value: Value | None
     return comparison.verdict(inputs.accuracy(experiment, variant), comparison.theirs(value), cuts)
 
 
-def hypercleaning(inputs: Sources) -> Table:
-    """stocBiO's hyper-cleaning: cross entropy and accuracy after as long a time, beside the published test loss."""
-    numbers, shown = [], []
-    seconds, name = seconds_of(inputs), "stocbio-hypercleaning"
-    for variant in has(inputs, name):
-        cell = inputs.cell("denoising", name, variant)
-        row, read = accuracies(inputs, name, variant)
-        data = data_of(inputs, name, variant)
-        head = {"data": data, "method": label(method_of(variant)), "cell": changed(variant, data) or "-"}
-        value = None if "described" in variant else published.find(f"stocbio-mnist-{_as_ji(method_of(variant))}")
-        loss, iterations = last(cell["curves"], LOSS), (cell["curves"]["iteration"] or [None])[-1]
-        weight = last(cell["curves"], "mean importance")
-        each = seconds.get(f"{name}-{variant}")
-        time = each and iterations and each * iterations
-        calls = sum(cell["summary"].get("oracle calls", {}).values())
-        apart = beside(inputs, name, variant)
-        more = {"upper iterations": iterations, "seconds": time, "oracle calls": calls}
-        numbers.append(
-            {**head, "published test loss": value and value.mean, "held-out loss": loss.mean, "held-out loss sd": loss.sd,
-             **row, "mean importance": weight.mean, **more, **as_numbers(apart)}
-        )  # fmt: skip
-        shown.append(
-            {**head, "test loss, published": printed(value), "held-out loss": plus_minus(loss, 3), **read,
-             "mean importance": number(weight.mean, 3), **more, "seconds": number(time),
-             "against Penalty": interval(apart, 2)}
-        )  # fmt: skip
-    notes = [
-        "Softmax regression on 20,000 images of MNIST, as many as published. Held-out loss: cross entropy on 1,000 clean"
-        " images that neither cost has seen, at the last iterate. The published test losses are read off a figure at 143 to"
-        " 150 seconds of its authors' machine; it does not say which share of labels was wrong, so they stand beside both."
-        " Seconds: upper iterations times their measured time. An oracle call is one gradient or product, of a full batch or"
-        f" of one example. RMD is truncated: it goes back over the last lower steps alone.{AGAINST_PENALTY}",
-        "Mean importance: it starts at one half. Where it stays there, and the area under the ROC curve is near one half"
-        " too, the outer step is too small for the importances to have moved, and the method is plain training with all"
-        " labels.",
-        *_settings_of_cleaning(inputs),
-        *_all_called_wrong(inputs),
-    ]
-    return table(inputs, name, TITLE, numbers, shown, notes, "denoising/costs.json")
-
-
-def _settings_of_cleaning(inputs: Sources) -> list[str]:
-    """How the budget is cut, and that methods differ in T and in how they descend."""
-    name, found = "stocbio-hypercleaning", dict[tuple[int, str], list[str]]()
-    short = cuts_in_words(inputs, name)
-    for variant in has(inputs, name):
-        cell = inputs.params["denoising"]["cells"][name][variant]
-        how = "of Adam" if cell["solver"] in WITH_ADAM else "of plain gradients"
-        found.setdefault((cell["settings"]["lower_steps"], how), []).append(label(method_of(variant)))
-    said = [f"{steps} {how} of {listed([*dict.fromkeys(names)])}" for (steps, how), names in sorted(found.items())]
-    notes = [f"Lower steps are not equal: T = {'; '.join(said)}."] if len(said) > 1 else []
-    return [f"The budget is cut: {short}.", *notes] if short else notes
-
-
-def _all_called_wrong(inputs: Sources) -> list[str]:
-    """A note on methods that call nearly every example wrong, by recall and precision over the share of wrong labels."""
-    name, said = "stocbio-hypercleaning", []
-    for variant in has(inputs, name):
-        found = inputs.cell("denoising", name, variant)["summary"].get("importances", {})
-        precision, recall = (found.get(one, {}).get("mean") for one in ("precision", "recall"))
-        noise = inputs.params["denoising"]["prepared"][data_of(inputs, name, variant)]["noise"]
-        called = noise * recall / precision if precision and recall else 0.0
-        if called > MOST_CALLED:
-            accuracy = plus_minus(inputs.accuracy(name, variant), 2)
-            said.append(
-                f"{label(method_of(variant))} on {data_of(inputs, name, variant)} {called:.0%} of all (precision"
-                f" {number(precision, 3)} where {noise:g} of the labels are wrong; test accuracy {accuracy})"
-            )
-    if not said:
-        return []
-    return [
-        f"Nearly every example has an importance below one half, so is called wrong, by {listed(said)}. Such a method hardly"
-        " trains on the noisy examples: it is nearly training on the validation split alone, so its accuracy says little of"
-        " finding wrong labels."
-    ]
-
-
 def _of_franceschi(inputs: Sources) -> list[str]:
     """What each method takes on Franceschi's split, and what it means where Penalty is above Oracle."""
     name, known = "franceschi", inputs.params["denoising"]["cells"]["franceschi"]
@@ -302,19 +225,5 @@ NOTES: dict[str, Callable[[Sources], list[str]]] = {"franceschi": _of_franceschi
 """Further notes of an experiment's table, made of its numbers."""
 
 
-def _as_ji(method: str) -> str:
-    """A method's name in the published figure."""
-    return {"rmd": "reverse"}.get(method, method)
-
-
-def last(curves: Mapping[str, Any], name: str) -> Estimate:
-    """The end of a curve over the trials; its mean is None where no trial finished."""
-    found = curves.get(name)
-    return Estimate(None) if found is None else Estimate(found["mean"][-1], found["sd"][-1])
-
-
-DRAWN: dict[str, Callable[[Sources], Table]] = {
-    "stocbio-hypercleaning": hypercleaning,
-    **{name: partial(study, experiment=name) for name in STUDIES},
-}
+DRAWN: dict[str, Callable[[Sources], Table]] = {name: partial(study, experiment=name) for name in STUDIES}
 """By the name of the experiment that a table is drawn from."""

@@ -117,11 +117,14 @@ def learned(iterations: list[int], histories: list[np.ndarray], clean: list[np.n
 
 
 def least_trusted(weights: np.ndarray, prepared: Prepared, trial: int, right: np.ndarray) -> dict[str, Any]:
-    """The `LEAST_TRUSTED` examples with the smallest of importances [n], the earliest of equals first: {"seed", "images"
-    (packed), "index", "given", "right", "importance"}."""
-    order = np.argsort(weights, kind="stable")[:LEAST_TRUSTED]
+    """The `LEAST_TRUSTED` examples with the smallest of importances [n], equals in an order drawn by the trial's seed:
+    {"seed", "images" (packed), "index", "given", "right", "importance"}."""
+    seed = int(prepared.seeds[trial])
+    # not in the file's order: there wrong labels may come first
+    drawn = np.random.default_rng(seed).permutation(len(weights))
+    order = np.lexsort((drawn, weights))[:LEAST_TRUSTED]
     return {
-        "seed": int(prepared.seeds[trial]),
+        "seed": seed,
         "images": pack(prepared.train_images[order]),
         "index": order.tolist(),
         "given": prepared.noisy_labels[trial][order].tolist(),

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.comparison import Difference
-from pipelines.denoising.believed import TUNED, WORDS, against
-from pipelines.denoising.rows import data, has, label, method_of, paired
+from pipelines.denoising.believed import TUNED, against
+from pipelines.denoising.rows import WORDS, data, has, label, method_of, paired
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 

@@ -29,6 +29,7 @@ NAMED = {
     "described": "all that the text says where the code does otherwise",
     "retrained": "a new network, trained with the learned importances as weights",
     "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
+    "equal-weights": "a new network, trained with equal weights",
     "same-steps": "as many lower steps as Penalty takes",
     "final": "a new network, fitted with what was learned",
     "same-split": "on the split of Franceschi et al.",
@@ -57,6 +58,10 @@ AGAINST_PENALTY = (
     " Against Penalty: points of test accuracy of the last iterate, paired by trial, with the 95% interval."
 )
 """The note of a table that has such a column."""
+UNWEIGHTED = {"retrained": "plain-equal-weights", "final-fit": "train-val-equal-weights"}
+"""What follows the method in a control's name -> the control that trains on as much with equal weights."""
+WORDS = {1: "above", -1: "below", 0: "not told apart from"}
+"""How a difference is read, by its sign."""
 SUMMARY = ("denoising/summary.json", "denoising/params.yaml")
 
 
@@ -89,6 +94,14 @@ def paired(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Dif
     than two trials that finished in both."""
     mine, other = (inputs.cell("denoising", *parts)["summary"]["by seed"] for parts in (cell, base))
     return _by_trial(mine, other)
+
+
+def beside_equal_weights(inputs: Sources, variant: str) -> Difference | None:
+    """As `paired`, a control that trains a new network less the same network with equal weights; None where the profile has
+    none, or the control is another."""
+    base = UNWEIGHTED.get(variant.removeprefix(method_of(variant)).removeprefix("-"))
+    known = base is not None and base in has(inputs, "controls")
+    return paired(inputs, ("controls", variant), ("controls", base)) if known and base else None
 
 
 def chosen(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines import comparison
+from pipelines import budget, comparison
 from pipelines.denoising import cells
 from pipelines.denoising.rows import has, label, method_of
 from pipelines.denoising.told import NETWORKS
 from pipelines.layout import listed
-from pipelines.scorecard import budget
 from pipelines.sources import Sources
 
 NAMES = {"softmax": "softmax regression", **NETWORKS}
-WORDS = {1: "above", -1: "below", 0: "not told apart from"}
-"""How a difference is read, by its sign."""
 WITH_ADAM = ("approxgrad", "penalty", "single-level")
 """Solvers whose lower steps are Adam's unless a cell names another optimiser; those of all others are plain gradients."""
 
@@ -82,11 +79,13 @@ def untrained(inputs: Sources, experiment: str) -> list[str]:
 
 def optimisers(inputs: Sources, experiment: str) -> str:
     """Whose lower steps are of Adam, and whose of plain gradients."""
-    plain = [
-        label(one) for one, cell in _cells(inputs, experiment).items()
-        if cell.get("lower_optimizer", "adam" if cell["solver"] in WITH_ADAM else "") != "adam"
-    ]  # fmt: skip
+    plain = [label(one) for one, cell in _cells(inputs, experiment).items() if not is_of_adam(cell)]
     return f"Lower steps are Adam's, but plain gradient steps of {listed(plain)}" if plain else "Lower steps are Adam's"
+
+
+def is_of_adam(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell's lower steps are Adam's; else they are plain gradient steps, with momentum or without."""
+    return bool(cell.get("lower_optimizer", "adam" if cell["solver"] in WITH_ADAM else "gradient-descent") == "adam")
 
 
 def cuts(inputs: Sources, experiment: str) -> str:

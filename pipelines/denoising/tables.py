@@ -9,11 +9,13 @@ from typing import Any
 from pipelines import comparison, published
 from pipelines.comparison import Difference
 from pipelines.denoising import budgets, cells, further
+from pipelines.denoising.hypercleaning import hypercleaning
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     accuracies,
     against_penalty,
     as_numbers,
+    beside_equal_weights,
     data,
     has,
     is_idle,
@@ -101,13 +103,17 @@ def controls(inputs: Sources) -> Table:
     for parts in rows:
         source = cells.from_of(params[parts[0]][parts[1]])
         apart = None if source is None else paired(inputs, parts, source)
+        even = beside_equal_weights(inputs, parts[1]) if parts[0] == "controls" else None
         row, read = accuracies(inputs, *parts)
         head = {"method": label(method_of(parts[1])), "control": named(parts[1]) or "the iterate that learned them"}
-        numbers.append({**head, **row, **as_numbers(apart)})
-        shown.append({**head, **read, "difference": interval(apart, 2)})
+        of_even = {f"{name}, equal weights": value for name, value in as_numbers(even).items()}
+        numbers.append({**head, **row, **as_numbers(apart), **of_even})
+        beside = {"difference": interval(apart, 2), "against equal weights": interval(even, 2)}
+        shown.append({**head, **read, **beside})
     notes = [
         f"On {data(inputs, 'controls')}. Difference: points of test accuracy of the last iterate against the bilevel"
-        " method's own iterate, paired by trial, with the 95% interval.",
+        " method's own iterate, paired by trial, with the 95% interval. Against equal weights: the same against a new"
+        " network that is trained on the same examples for as long, each with the same weight.",
         *_steps_of_control(inputs),
     ]
     return table(inputs, "controls", "Controls", numbers, shown, notes)
@@ -158,6 +164,7 @@ DRAWN: dict[str, Callable[[Sources], Table]] = {
     "profile": budgets.profile,
     "controls": controls,
     "lower-steps": lower_steps,
+    "stocbio-hypercleaning": hypercleaning,
     **further.DRAWN,
 }
 """By the name of the experiment that a table is drawn from."""

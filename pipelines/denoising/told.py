@@ -6,8 +6,8 @@ from typing import Any
 
 from pipelines.comparison import CONFIDENCE, Difference
 from pipelines.denoising.rows import has, is_idle, method_of, quirk
+from pipelines.groups import group_name
 from pipelines.layout import number
-from pipelines.scorecard.measured import group_name
 from pipelines.sources import Sources
 
 QUIRKS = "quirks"

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from pipelines import planning, settings
+from pipelines import budget, planning, settings
 from pipelines.layout import Table
 from pipelines.records import significant
-from pipelines.scorecard import budget, rule
 from pipelines.scorecard import claim as claims
+from pipelines.scorecard import rule
 from pipelines.scorecard.claim import Claim, Result
 from pipelines.scorecard.declared import CLAIMS
 from pipelines.scorecard.quantities import CellName, NotBuilt

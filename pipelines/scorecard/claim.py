@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.scorecard import budget, rule
+from pipelines import budget
+from pipelines.scorecard import rule
 from pipelines.scorecard.quantities import CellName, Computed, Limit, Quantity
 from pipelines.scorecard.rule import Checked, Evidence, Range, Sample
 from pipelines.sources import Sources

@@ -17,6 +17,7 @@ from pipelines.denoising.rows import method_of
 from pipelines.distances import LAMBDAS, MAIN_PRESET
 from pipelines.few_shot.tables import FIRST_TASKS
 from pipelines.few_shot.tables import label as few_shot_label
+from pipelines.groups import group_name
 from pipelines.poisoning.rows import label as attack_label
 from pipelines.published import LABELS
 from pipelines.scorecard.quantities import CellName
@@ -28,16 +29,6 @@ from pipelines.synthetic.metrics import EVERY, FALLING
 FARTHEST = 5.5 * math.sqrt(40)
 """No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
 
-
-GROUPS = {
-    "mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "digits": "digits", "cifar10-part": "a part of CIFAR-10",
-    "longer": "the longer run, 25% wrong", "longer-50": "the longer run, 50% wrong",
-    "tuned": "equal tuning, on MNIST softmax regression", "tuned-quarter": "equal tuning, convolutional network",
-    "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
-    "mnist-untargeted": "untargeted attack", "mnist-targeted": "targeted attack",
-    "converged-targeted": "targeted attack in full",
-    "long-tail": "long tail", "reweighting": "reweighting of digits", "stocbio-hypercleaning": "hyper-cleaning",
-}  # fmt: skip
 """What a group of cells is called."""
 TASKS = {
     "omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "mini-imagenet-lite": "a part of mini-ImageNet",
@@ -48,14 +39,6 @@ TASKS = {
 CURVES = {"selection loss": "loss on held-out images"}
 """What a curve is called where its own name says less."""
 SECONDS = " s"
-
-
-def group_name(group: str) -> str:
-    """A data set with its noise, or an experiment, as it is read."""
-    source, _, noise = group.rpartition("-")
-    if group not in GROUPS and noise.isdigit() and source in GROUPS:
-        return f"{GROUPS[source]}, {noise}% wrong"
-    return GROUPS.get(group, group)
 
 
 def cell_name(group: str, variant: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from core.optimizers import Adam
 from pipelines import settings, sources, told
 from pipelines.denoising import cells, costs, figures, further, rows, setting, tables
+from pipelines.denoising.hypercleaning import hypercleaning
 
 CLEAR = [0.0, 0.1, 0.2, 0.3, 0.4]
 
@@ -140,7 +141,7 @@ def test_a_method_that_calls_all_examples_wrong_is_told(cpu: sources.Sources) ->
         found = {"precision": {"mean": 0.1}, "recall": {"mean": recall}}
         changes: dict[tuple[str, str], dict[str, Any]] = {(name, one): {"importances": {}} for one in rows.has(cpu, name)}
         known = with_summary(cpu, {**changes, (name, "penalty-10"): {"importances": found}})
-        notes = further.hypercleaning(known).notes
+        notes = hypercleaning(known).notes
         assert any("by Penalty on stocbio-10 99% of all (precision 0.100" in one for one in notes) == told_of
     assert "T = 1 of plain gradients of TTSA; 10 of plain gradients of stocBiO, AID-FP," in notes[-1]
     assert notes[-1].endswith("20 of Adam of Penalty.")
@@ -150,7 +151,7 @@ def test_the_order_among_equal_importances_compares_nothing(cpu: sources.Sources
     learned = {"least trusted": {"importance": [0.0, 0.0, 0.1]}, "bins": [0.0, 0.05], "clean": [[1.0], [0.1]],
                "corrupted": [[1.0], [0.5]]}  # fmt: skip
     said = figures.ties(cpu, {"penalty": learned})
-    assert "2 of 3 of Penalty share the lowest" in said and "and wrong labels come first" in said
+    assert "2 of 3 of Penalty share the lowest" in said and "Equals are drawn at random" in said
     # a quarter wrong: 0.125 of all are wrong and in the lowest bin, 0.075 are right and in it
     assert said.endswith("is below 0.05 of 20% of Penalty's, of which 62% have a wrong label.")
 

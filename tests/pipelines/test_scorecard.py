@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import pages, published, settings, sources, summary
-from pipelines.scorecard import budget, card, claim, page, reasons, rule, story
+from pipelines import budget, pages, published, settings, sources, summary
+from pipelines.scorecard import card, claim, page, reasons, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
 from pipelines.scorecard.declared.attacks import BOUNDS
