@@ -75,16 +75,19 @@ def longer(inputs: Sources, experiment: str) -> str:
     return text
 
 
-def _searched(inputs: Sources, experiment: str) -> tuple[list[str], list[str]]:
-    """The methods of an experiment whose lower step size is the one found on its network, and the others."""
+def _searched(inputs: Sources, experiment: str) -> tuple[dict[str, list[str]], list[str]]:
+    """The methods of an experiment whose lower step size was searched on its network, by the experiment at whose budget it
+    was, its own before others; and the methods of which it was not."""
     block = inputs.params["denoising"]
-    cells = block["cells"]
-    found: list[str] = []
+    cells, plans = block["cells"], block.get("search", {})
+    found: dict[str, list[str]] = {}
     rest: list[str] = []
     for one in has(inputs, experiment):
+        of_plans = [name for name, plan in plans.items() if one in plan.get("spaces", {})]
+        places = sorted([*of_plans, "quirks", block["data"][0]], key=lambda name: name != experiment)
         mine = _recipe(cells[experiment][one])
-        known = [_recipe(cells[place][one]) for place in ("quirks", block["data"][0]) if one in cells.get(place, {})]
-        (found if mine in known else rest).append(one)
+        known = [name for name in places if one in cells.get(name, {}) and _recipe(cells[name][one]) == mine]
+        (found.setdefault(known[0], []) if known else rest).append(one)
     return found, rest
 
 
@@ -93,12 +96,19 @@ def _recipe(cell: dict[str, Any]) -> tuple[str, float]:
 
 
 def uneven(inputs: Sources, experiment: str) -> str:
-    """That some methods' step sizes were searched and others' not; "" where all were or none."""
-    found, rest = (listed([label(one) for one in names]) for names in _searched(inputs, experiment))
-    if not found or not rest:
+    """That some methods' step sizes were searched and others' not, or at other budgets; "" where all were at one or none."""
+    found, rest = _searched(inputs, experiment)
+    groups = [(_place(name, experiment), names) for name, names in found.items()]
+    if len(groups) + bool(rest) < 2:
         return ""
-    where = further.data_of(inputs, experiment, "penalty")
-    return f" On {where} the lower step size of {found} was searched on this network, that of {rest} was not."
+    said = [f"that of {listed([label(one) for one in names])} {place}" for place, names in groups]
+    said += [f"that of {listed([label(one) for one in rest])} was not"] if rest else []
+    text = "; ".join(said).replace("that of", "the lower step size of", 1)
+    return f" On {further.data_of(inputs, experiment, 'penalty')} {text}."
+
+
+def _place(name: str, experiment: str) -> str:
+    return f"was searched on this network {'at this budget' if name == experiment else f'at the budget of *{name}*'}"
 
 
 def searched(inputs: Sources, experiment: str) -> str:
@@ -106,7 +116,7 @@ def searched(inputs: Sources, experiment: str) -> str:
     block = inputs.params["denoising"]
     cells, table = (block["cells"][name] for name in (experiment, block["data"][0]))
     found, rest = _searched(inputs, experiment)
-    parts = [f"lower step sizes searched on this network: {_sized(found, cells)}"] if found else []
+    parts = [f"the lower step size of {_sized(names, cells)} {_place(name, experiment)}" for name, names in found.items()]
     if rest:
         known = [one for one in rest if one in table]
         other = f", where the table's search on its own network chose {_sized(known, table)}" if known else ""

@@ -132,12 +132,14 @@ class Continued(NamedTuple):
 
 
 def continued(inputs: Sources) -> list[Continued]:
-    """Of every seed that goes through the paper's upper iterations; [] where none does."""
+    """Of every seed that goes through the paper's upper iterations beside a cell that is cut; [] where none does."""
     found = []
     for data in inputs.params[FAMILY]["data"]:
         for place in in_full(inputs, data):
             base = Place((data, place.parts[-1]), place.points)
             have, whole = (settings_of(inputs, *one.parts)["iterations"] for one in (base, place))
+            if have >= whole:
+                continue
             for seed, full in by_seed(inputs, place).items():
                 cut = by_seed(inputs, base)[seed]
                 spread = strength(inputs, base).sd

@@ -12,10 +12,12 @@ from pipelines.poisoning.rows import (
     FLIPPING,
     Place,
     attack_of,
+    by_seed,
     clean,
     continued,
     cuts,
     has,
+    in_full,
     in_the_paper,
     label,
     method_of,
@@ -77,9 +79,10 @@ def unfinished(inputs: Sources) -> list[str]:
         words.append(f"They change no more than that of {listed(said[False])}.")
     ends, unequal = [], []
     for data in dict.fromkeys(one.data for one in every):
-        these = [one for one in every if one.data == data]
-        ends.append(f"on {data} {listed([f'{label(one.method)} at {number(one.full, 2)}' for one in these])}")
-        if len({one.iterations for one in these}) > 1:
+        these = {place.parts[-1]: by_seed(inputs, place) for place in in_full(inputs, data)}
+        said_of = [f"{label(one)} at {number(mean, 2)}" for one, found in these.items() for mean in found.values()]
+        ends.append(f"on {data} {listed(said_of)}")
+        if len({settings_of(inputs, data, one)["iterations"] for one in these}) > 1:
             unequal.append(data)
     words.append(f"In full that seed ends, {'; '.join(ends)}.")
     if unequal:

@@ -84,7 +84,7 @@ IN_FULL_AS_STRONG = not_worse(Attack("converged", "penalty", 60), Attack("conver
 """The same of the untargeted attack: ApproxGrad at least as strong."""
 THROUGH_ALL = "as ApproxGrad, through all iterations"
 CUT = (
-    "In the profile cpu Penalty and ApproxGrad are cut unequally, Penalty before it has converged (the table"
+    "In the profile cpu Penalty and ApproxGrad are cut unequally (which of them before it has converged: the table"
     " poisoning-converged), so that an order of the two is one of the cuts"
 )
 TABLE_5, TABLE_6 = "Section 3.4, Table 5 (supplement)", "Supplement, Table 6"
