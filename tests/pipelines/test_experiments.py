@@ -132,6 +132,16 @@ def test_val_only_takes_as_many_lower_steps_as_penalty(profile: str, train_rows:
     assert control["epochs"] * (clean_rows // control["batch"]) == upper * penalty["settings"]["lower_steps"] == steps
 
 
+@pytest.mark.parametrize("profile", ["embedded", "cpu", "paper"])
+def test_equal_weights_differ_in_the_weights_alone(profile: str) -> None:
+    held = cell_settings("controls", profile)
+    for name, base in rows.UNWEIGHTED.items():
+        for method in ("approxgrad", "penalty"):
+            weighted = held[f"{method}-{name}"]
+            assert weighted["weights_of"] == ["quirks", method]
+            assert {key: value for key, value in weighted.items() if key != "weights_of"} == held[base]
+
+
 def test_stages_of_variants() -> None:
     retrained = cell_settings("controls")["penalty-retrained"]
     one = cells.stage_of("embedded", "quirks", "penalty-described", variants()["penalty-described"])
@@ -366,8 +376,16 @@ def test_the_other_tables(inputs: sources.Sources) -> None:
     assert list(tuned.shown["verdict"]) == ["below", "-", "above", "above", "above", "above"]
     assert "gamma_0" in tuned.shown["chosen"][1] and tuned.shown["as released"][2] == "-"
     controls = tables.draw(inputs, "controls")
-    assert list(controls.shown["method"]) == ["ApproxGrad"] * 3 + ["Penalty"] * 3 + ["Val-only"]
-    assert list(controls.shown["difference"] != "-") == [False, True, True, False, True, True, False]
+    alone = ["plain training", "Train+Val", "Val-only"]
+    assert list(controls.shown["method"]) == ["ApproxGrad"] * 3 + ["Penalty"] * 3 + alone
+    assert list(controls.shown["difference"] != "-") == [False, True, True, False, True, True, False, False, False]
+    assert list(controls.shown["against equal weights"] != "-") == list(controls.shown["difference"] != "-")
+    for row, base in ((1, "plain"), (2, "train-val"), (4, "plain"), (5, "train-val")):
+        variant = ("approxgrad" if row < 3 else "penalty") + ("-retrained" if base == "plain" else "-final-fit")
+        mine, other = (inputs.cell("denoising", "controls", one)["summary"]["by seed"]
+                       for one in (variant, f"{base}-equal-weights"))  # fmt: skip
+        effect = np.mean([mine[seed] - other[seed] for seed in mine])
+        assert controls.numbers.iloc[row]["effect, equal weights"] == pytest.approx(effect, abs=1e-3)
     steps = tables.draw(inputs, "lower-steps")
     assert list(steps.shown["T"]) == [1, 10, 20, 50] * 2
     assert steps.numbers["paper accuracy"].notna().all() and set(steps.numbers["seconds of an iteration"]) == {0.11}
