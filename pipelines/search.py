@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,27 +108,23 @@ def searched(plan: Mapping[str, Any], score: Callable[[Point], float]) -> list[t
     """The points of a plan's space and their scores, in the order of trying; they do not depend on the scores.
 
     A space of lists is a grid, tried whole in the order of the file; one of {low, high} is drawn from `draws` times,
-    uniformly in the logarithm, with the plan's seed.
+    uniformly in the logarithm, with the plan's seed. What `score` raises is raised.
     """
-    import optuna  # takes a second, and only a search needs it
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = plan["space"]
     if all(isinstance(values, list) for values in space.values()):
-        sampler: Any = optuna.samplers.GridSampler(space)
-        draws = None
-    else:
-        sampler, draws = optuna.samplers.RandomSampler(seed=plan["seed"]), plan["draws"]
-    tried: list[tuple[Point, float]] = []
+        grid = (dict(zip(space, map(float, values), strict=True)) for values in itertools.product(*space.values()))
+        return [(point, score(point)) for point in grid]
+    import optuna  # takes a second, and only a random search needs it
 
-    def objective(trial: Any) -> float:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=plan["seed"]))
+    tried: list[tuple[Point, float]] = []
+    for _ in range(plan["draws"]):
+        # asked and told, so that what stops a training comes out as it is, without Optuna's own report of it
+        trial = study.ask()
         point = {name: _suggested(trial, name, values) for name, values in space.items()}
         tried.append((point, score(point)))
-        return tried[-1][1]
-
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=draws)
-    if draws is None:
-        tried.sort(key=lambda one: [space[name].index(value) for name, value in one[0].items()])
+        study.tell(trial, tried[-1][1])
     return tried
 
 

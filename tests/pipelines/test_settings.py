@@ -230,6 +230,30 @@ def test_a_random_search() -> None:
     assert all(float(f"{value:.3g}") == value for point, _ in found for value in point.values())
 
 
+def test_what_stops_a_training_is_all_that_a_search_says(capfd: pytest.CaptureFixture[str]) -> None:
+    """No report of Optuna's beside the one line, and no point after it."""
+    tried: list[search.Point] = []
+
+    def fails(point: search.Point) -> float:
+        tried.append(point)
+        raise UserError("the data are not there")
+
+    for space in ({"a": {"low": 1.0, "high": 2.0}}, {"a": [1.0, 2.0]}):
+        with pytest.raises(UserError, match="^the data are not there$"):
+            search.searched({"draws": 3, "seed": 0, "space": space}, fails)
+    said = capfd.readouterr()
+    assert len(tried) == 2 and said.out == said.err == ""
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("pipelines/*/search/*.json")), ids=lambda path: path.stem)
+def test_a_recorded_search_draws_its_points_again(path: Path) -> None:
+    found = json.loads(path.read_text())
+    for method, result in found["methods"].items():
+        plan = search.plan_for(found, method)
+        tried = [{name: row[name] for name in plan["space"]} for row in result["tried"]]
+        assert [point for point, _ in search.searched(plan, lambda _: 0.0)] == tried, method
+
+
 def test_a_grid() -> None:
     plan = {"space": {"a": [3.0, 1.0], "b": [0.1, 0.2, 0.3]}}
     found = search.searched(plan, lambda point: point["a"] * point["b"])
