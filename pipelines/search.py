@@ -22,34 +22,22 @@ import argparse
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines import machine, records, settings
 from pipelines.clean_label import choosing as clean_label
 from pipelines.errors import UserError, run
 from pipelines.poisoning import choosing
+from pipelines.searches import TABLE, place, recorded
 from pipelines.settings import Cell
 from pipelines.train import train
 
-TABLE = "table"
 DIGITS = 3
 """Significant digits of a drawn value, so that what params.yaml says is what was tried."""
 
 SCORE = "selection accuracy"
 
 Point = dict[str, float]
-
-
-def place(family: str, profile: str, name: str = TABLE) -> Path:
-    """Where a search is recorded: beside the parameters that were chosen by it, in git for every profile."""
-    file = f"{profile}.json" if name == TABLE else f"{profile}-{name}.json"
-    return settings.params_path(family).parent / "search" / file
-
-
-def recorded(path: Path) -> dict[str, Any]:
-    """Method -> what a search found for it; empty where nothing is recorded."""
-    return dict(records.read_json(path, "")["methods"]) if path.exists() else {}
 
 
 def plan_of(family: str, profile: str, name: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipelines import comparison, published
+from pipelines import comparison, published, searches
 from pipelines.comparison import Estimate
 from pipelines.denoising.rows import label as denoising_label
 from pipelines.denoising.rows import method_of
@@ -32,7 +32,8 @@ FARTHEST = 5.5 * math.sqrt(40)
 GROUPS = {
     "mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "digits": "digits", "cifar10-part": "a part of CIFAR-10",
     "longer": "the longer run, 25% wrong", "longer-50": "the longer run, 50% wrong",
-    "tuned": "equal tuning, on MNIST softmax regression", "tuned-quarter": "equal tuning, convolutional network",
+    "tuned": "equal tuning", "tuned-softmax": "equal tuning, softmax regression",
+    "tuned-quarter": "equal tuning, convolutional network",
     "franceschi": "softmax regression", "quirks": "quirks", "wrn": "WRN-28-10", "lower-steps": "MNIST, T varied",
     "mnist-untargeted": "untargeted attack", "mnist-targeted": "targeted attack",
     "converged-targeted": "targeted attack in full",
@@ -52,6 +53,8 @@ SECONDS = " s"
 
 def group_name(group: str) -> str:
     """A data set with its noise, or an experiment, as it is read."""
+    if group not in GROUPS and searches.is_tuned(group):
+        return f"{GROUPS[searches.TUNED]}, {group_name(group.removeprefix(f'{searches.TUNED}-'))}"
     source, _, noise = group.rpartition("-")
     if group not in GROUPS and noise.isdigit() and source in GROUPS:
         return f"{GROUPS[source]}, {noise}% wrong"
