@@ -140,10 +140,11 @@ def descent(inputs: Sources, experiment: str) -> str:
 
 
 def found(inputs: Sources, experiment: str) -> Mapping[str, Any]:
-    """Method -> what the search found and all that it tried; {} where no search by this plan is recorded."""
+    """Method -> what the search found and all that it tried; {} where no search of all methods by this plan is recorded."""
     record = inputs.searches.get(experiment, {})
     plan = {name: value for name, value in record.items() if name != "methods"}
-    return record["methods"] if record and plan == plan_of(inputs, experiment) else {}
+    whole = bool(record) and set(has(inputs, experiment)) <= set(record["methods"])
+    return record["methods"] if whole and plan == plan_of(inputs, experiment) else {}
 
 
 def unlearnt(result: Mapping[str, Any]) -> int:
