@@ -68,7 +68,8 @@ def test_notes_on_equal_tuning(cpu: sources.Sources) -> None:
     assert said.endswith("but plain gradient steps of stocBiO, on the same range of step sizes.")
     wide = tuning.tuned(cpu, "tuned-quarter").notes
     ranges = "lower_step_size of stocBiO 0.003 to 0.3, of the others 0.0001 to 0.01"
-    assert f"20 points of one space but for its ranges ({ranges}), on 2 trials of other seeds" in wide[0]
+    draws = tuning.plan_of(cpu, "tuned-quarter")["draws"]
+    assert f"{draws} points of one space but for its ranges ({ranges}), on 2 trials of other seeds" in wide[0]
     assert "; solver_step_size of ApproxGrad. Not searched: joint_lower_step_size, the same as" in wide[1]
     assert wide[1].endswith("plain gradient steps of stocBiO, on a range of its own.") and "script" not in wide[1]
     for after, many in ((89.0, 3), (91.0, 2)):

@@ -571,9 +571,11 @@ def test_what_follows_for_approxgrad_is_what_equal_tuning_says(cpu: sources.Sour
     if quarter != 2.0:
         tuned["tuned", "penalty"] = [88.0 + one for one in CLEAR]
     said = rivals.rival(with_trials(cpu, tuned))
+    draws = cpu.params["denoising"]["search"]["tuned-quarter"]["draws"]
     searches = (
         "(on mnist-25 with the network softmax 20 points on 2 trials; the solver's step size is that of the lower problem;"
-        " on mnist-25 with the network mnist-quarter 20 points on 2 trials; the solver's step size was searched by itself)"
+        f" on mnist-25 with the network mnist-quarter {draws} points on 2 trials; the solver's step size was searched by"
+        " itself)"
     )
     assert f"equal tuning of both step sizes and one more number {searches} Penalty is" in said
     assert words in said and said.startswith("**Penalty is better than ApproxGrad**")
