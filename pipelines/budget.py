@@ -23,10 +23,11 @@ BESIDE = {
     "longer-50": "mnist-50",
     "cifar10-part": "cifar10-25",
     "tuned-quarter": "tuned",
+    "tuned-softmax": "tuned",
     "digits-25": "mnist-25",
     "digits-50": "mnist-50",
 }
-"""Our cells of the denoising family -> the paper's beside which they stand, where the profile `paper` has no such group."""
+"""Our cells of the denoising family -> the paper's beside which they stand; others stand beside those of their own name."""
 
 PARTS_OF = {"cifar10-part": "CIFAR-10", "mini-imagenet-lite": "mini-ImageNet"}
 DIGITS = {"digits": "scikit-learn's digits for MNIST"}
@@ -116,7 +117,7 @@ def cuts_of(inputs: Sources, family: str, parts: tuple[str, ...]) -> list[Cut]:
 
 def _of_denoising(cell: Mapping[str, Any], prepared: Mapping[str, Any], parts: tuple[str, ...]) -> list[Cut]:
     paper = settings.profile_params("denoising", "paper")
-    group = parts[0] if parts[0] in paper["cells"] else BESIDE.get(parts[0], parts[0])
+    group = BESIDE.get(parts[0], parts[0])
     full = paper["cells"].get(group, {}).get(parts[1])
     if full is None:
         return [Cut("of the paper's settings")]

@@ -260,7 +260,8 @@ def table(inputs: Sources, times: Mapping[tuple[str, int, str], Estimate]) -> Ta
         cuts = [cut for method in clean_label.attacks(inputs) for cut in clean_label.cuts(inputs, data, method)]
         if cuts:
             notes.append(f"Clean-label: {data}, {listed(comparison.said(cuts))}.")
-    drawn = inputs.drawn_from(*(name for name in inputs.hashes if "published" not in name), by="pipelines.tables")
+    names = (name for name in inputs.hashes if "published" not in name and "/search/" not in name)
+    drawn = inputs.drawn_from(*names, by="pipelines.tables")
     return Table("results", "Results", shown, shown, notes, drawn)
 
 

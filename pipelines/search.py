@@ -20,35 +20,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines import machine, records, settings
 from pipelines.clean_label import choosing as clean_label
 from pipelines.errors import UserError, run
 from pipelines.poisoning import choosing
+from pipelines.searches import TABLE, place, recorded
 from pipelines.settings import Cell
 from pipelines.train import train
 
-TABLE = "table"
 DIGITS = 3
 """Significant digits of a drawn value, so that what params.yaml says is what was tried."""
 
 SCORE = "selection accuracy"
 
 Point = dict[str, float]
-
-
-def place(family: str, profile: str, name: str = TABLE) -> Path:
-    """Where a search is recorded: beside the parameters that were chosen by it, in git for every profile."""
-    file = f"{profile}.json" if name == TABLE else f"{profile}-{name}.json"
-    return settings.params_path(family).parent / "search" / file
-
-
-def recorded(path: Path) -> dict[str, Any]:
-    """Method -> what a search found for it; empty where nothing is recorded."""
-    return dict(records.read_json(path, "")["methods"]) if path.exists() else {}
 
 
 def plan_of(family: str, profile: str, name: str) -> Mapping[str, Any]:
@@ -107,27 +96,23 @@ def searched(plan: Mapping[str, Any], score: Callable[[Point], float]) -> list[t
     """The points of a plan's space and their scores, in the order of trying; they do not depend on the scores.
 
     A space of lists is a grid, tried whole in the order of the file; one of {low, high} is drawn from `draws` times,
-    uniformly in the logarithm, with the plan's seed.
+    uniformly in the logarithm, with the plan's seed. What `score` raises is raised.
     """
-    import optuna  # takes a second, and only a search needs it
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = plan["space"]
     if all(isinstance(values, list) for values in space.values()):
-        sampler: Any = optuna.samplers.GridSampler(space)
-        draws = None
-    else:
-        sampler, draws = optuna.samplers.RandomSampler(seed=plan["seed"]), plan["draws"]
-    tried: list[tuple[Point, float]] = []
+        grid = (dict(zip(space, map(float, values), strict=True)) for values in itertools.product(*space.values()))
+        return [(point, score(point)) for point in grid]
+    import optuna  # takes a second, and only a random search needs it
 
-    def objective(trial: Any) -> float:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=plan["seed"]))
+    tried: list[tuple[Point, float]] = []
+    for _ in range(plan["draws"]):
+        # asked and told, so that what stops a training comes out as it is, without Optuna's own report of it
+        trial = study.ask()
         point = {name: _suggested(trial, name, values) for name, values in space.items()}
         tried.append((point, score(point)))
-        return tried[-1][1]
-
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective, n_trials=draws)
-    if draws is None:
-        tried.sort(key=lambda one: [space[name].index(value) for name, value in one[0].items()])
+        study.tell(trial, tried[-1][1])
     return tried
 
 

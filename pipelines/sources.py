@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import published, records, settings
+from pipelines import published, records, searches, settings
 from pipelines.closure import ROOT, closure
 from pipelines.comparison import Estimate, ours
 from pipelines.datasets import preparing
@@ -42,7 +42,8 @@ class Sources:
         profiles share. cells, costs: family -> cell -> what summary.json and costs.json say of it. timings:
         timings.json of the synthetic family. measured: what costs.json of denoising holds of timings.json, {} where the
         profile takes none. timed: the same of every family. theory: what the files `THEORY` of the theory family hold. data:
-        family -> data set -> its facts, from data.json. hashes: name of an input -> SHA-256.
+        family -> data set -> its facts, from data.json. searches: experiment of denoising -> the record of its equal tuning,
+        of those that have one. hashes: name of an input -> SHA-256.
     """
 
     profile: str
@@ -55,6 +56,7 @@ class Sources:
     timed: Mapping[str, Mapping[str, Any]]
     theory: Mapping[str, Any]
     data: Mapping[str, Mapping[str, Any]]
+    searches: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
 
     def cell(self, family: str, *parts: str) -> Mapping[str, Any]:
@@ -134,6 +136,12 @@ def load(profile: str) -> Sources:
     for family in FAMILIES:
         # the profile's own block: another profile's parameters change nothing here
         hashes[f"{family}/params.yaml"] = records.sha256_of([params[family], common[family]])
+    found: dict[str, Any] = {}
+    for name in filter(searches.is_tuned, params["denoising"].get("search", {})):
+        path = searches.place("denoising", profile, name)
+        if path.exists():
+            found[name] = records.read_json(path, f"python -m pipelines.search denoising {profile} --search {name}")
+            hashes[f"denoising/search/{path.name}"] = records.sha256_of_file(path)
     for path in (published.VALUES, published.CURVES):
         hashes[f"published/{path.name}"] = records.sha256_of_file(path)
     return Sources(
@@ -147,5 +155,6 @@ def load(profile: str) -> Sources:
         timed={family: read[family, "costs.json"].get("timings", {}) for family in FAMILIES},
         theory=theory,
         data=data,
+        searches=found,
         hashes=hashes,
     )

@@ -21,7 +21,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from core.networks import registry
-from pipelines import attacks, evaluations, settings, solver_modules, summary
+from pipelines import attacks, evaluations, searches, settings, solver_modules, summary
 from pipelines.closure import closure, imports_of
 from pipelines.datasets import preparing
 from pipelines.datasets.entries import params
@@ -447,6 +447,8 @@ def drawing() -> dict[str, Any]:
     measured = [f"results/{profile}/theory/{name}.json" for name in THEORY]
     data = [f"results/{profile}/{family}/data.json" for family in preparing.FAMILIES]
     sources = [*results, f"results/{profile}/synthetic/timings.json", *measured, *data]
+    # of every profile: one that a profile has not yet is no file that its stages could wait for
+    tuned = sorted(searches.place("denoising", "*", "*").parent.glob(f"*-{searches.TUNED}*.json"))
     published = [f"pipelines/published/{name}.yaml" for name in ("paper_results", "figure_curves")]
     # the scorecard says what would run a claim, and how far a budget falls short of the paper's
     params = [{f"pipelines/{family}/params.yaml": ["common", profile, *DESCRIBED]} for family in FAMILIES]
@@ -467,7 +469,7 @@ def drawing() -> dict[str, Any]:
             "desc": f"draw the {name}",
             "matrix": {"profile": ["${profile}"]},
             "cmd": f"python -m pipelines.{name} {profile}",
-            "deps": [*closure(*modules), *sources, *published, *more],
+            "deps": [*closure(*modules), *sources, *map(Path.as_posix, tuned), *published, *more],
             "params": params,
             "outs": in_git(*outs),
         }

@@ -59,7 +59,7 @@ def draw(inputs: Sources, name: str) -> Table:
         "claim-parts": card.parts_table,
         "costs": costs.table,
         "results": lambda inputs: headline.table(inputs, synthetic.as_published(inputs)),
-        **experiments.DRAWN,
+        **experiments.drawing(inputs),
         **few_shot.DRAWN,
         **few_shot_budget.DRAWN,
         **poisoned.DRAWN,

@@ -23,7 +23,9 @@ from pipelines.datasets.registry import DATA_SETS
 from pipelines.errors import UserError, run
 
 LOCKS = ("dvc.lock", "pipelines/datasets/dvc.lock", "pipelines/*/*/dvc.lock")
-NAMED = re.compile(r"\b((?:[a-z_]+)/(?:summary|costs|timings|data|demonstrations|ledger|memory)\.json) ([0-9a-f]{12})\b")
+NAMED = re.compile(
+    r"\b((?:[a-z_]+)/(?:summary|costs|timings|data|demonstrations|ledger|memory|search/[a-z0-9-]+)\.json) ([0-9a-f]{12})\b"
+)
 """How a drawn thing names its inputs."""
 CODE = ("core/", "pipelines/", "notebooks/")
 SAME, OTHER, GONE = "as it is now", "it has CHANGED since", "it is not here now"

@@ -23,13 +23,13 @@ from pipelines.denoising.rows import (
     named,
     paired,
     quirk,
+    tuned,
 )
 from pipelines.denoising.told import basis
 from pipelines.layout import interval, listed, number
 from pipelines.sources import Sources
 
 LONGER = ("longer", "longer-50")
-TUNED = ("tuned", "tuned-quarter")
 UNMOVED = 0.02
 """Importances whose means over clean and corrupted examples lie no further apart than this have hardly moved."""
 BLIND = 0.9
@@ -93,7 +93,7 @@ def _longer(inputs: Sources, experiment: str) -> list[str]:
 def tuning(inputs: Sources) -> str:
     """Which method is best after equal tuning."""
     lines = ["**Which margins survive an equal comparison?**"]
-    for experiment in TUNED:
+    for experiment in tuned(inputs):
         found = against(inputs, experiment, "penalty", [one for one in has(inputs, experiment) if one != "penalty"])
         if found:
             lines.append(f"- {data(inputs, experiment)}: after the same search Penalty is {found}.")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pipelines import published
 from pipelines.comparison import FULL_BUDGET, Difference
 from pipelines.denoising import efforts, further
-from pipelines.denoising.believed import LONGER, TUNED, against
+from pipelines.denoising.believed import LONGER, against
 from pipelines.denoising.finding import weights
-from pipelines.denoising.rivals import others, rival
-from pipelines.denoising.rows import WORDS, chosen, data, has, label, paired, seconds_of
+from pipelines.denoising.rivals import others, rival, tuned_against_all
+from pipelines.denoising.rows import WORDS, chosen, data, has, label, paired, seconds_of, tuned
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -32,7 +32,8 @@ T = (20, 50)
 
 def concluded(inputs: Sources) -> str:
     """The sentences, as a list; those whose cells a profile has."""
-    asked: list[Callable[[Sources], str]] = [plain, rival, others, reference, part, softmax, weights, cost, missing]
+    asked: list[Callable[[Sources], str]] = [plain, rival, others, reference, part, tuned_against_all]
+    asked += [softmax, weights, cost, missing]
     return "\n".join(f"- {text}" for text in (question(inputs) for question in asked) if text)
 
 
@@ -127,10 +128,10 @@ def part(inputs: Sources) -> str:
         "**On CIFAR-10 ApproxGrad is worse than Train+Val** (the paper: 71.59 against 79.1 and 68.05 against 72.2). On a"
         f" part of CIFAR-10 it is {WORDS[apart.sign]} Train+Val ({interval(apart, 2)})."
     )
-    asked = [where for one in TUNED if "approxgrad" in has(inputs, one) and (where := data(inputs, one))]
+    asked = [where for one in tuned(inputs) if "approxgrad" in has(inputs, one) and (where := data(inputs, one))]
     if asked and not any("cifar10" in where for where in asked):
-        tuned = " and ".join(f"on {one}" for one in asked)
-        text += f" Whether it is so after tuning no cell asks: methods were tuned {tuned}."
+        where = " and ".join(f"on {one}" for one in asked)
+        text += f" Whether it is so after tuning no cell asks: methods were tuned {where}."
     if top.sign == 1:
         return text
     known = [one.mean for method in has(inputs, name) if (one := inputs.accuracy(name, method)).mean is not None]

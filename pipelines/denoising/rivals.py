@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.comparison import Difference
-from pipelines.denoising.believed import TUNED, against
-from pipelines.denoising.rows import WORDS, data, has, label, method_of, paired
+from pipelines.denoising import tuning
+from pipelines.denoising.believed import against
+from pipelines.denoising.rows import WORDS, data, has, label, paired, tuned
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -35,15 +36,15 @@ def rival(inputs: Sources) -> str:
     text += f" Not above: {'; '.join(rest)}." if rest else ""
     text += _recipe(inputs, [pairs[one] for one in known])
     after = {
-        name: apart for name in TUNED
+        name: apart for name in tuned(inputs)
         if "penalty" in has(inputs, name) and (apart := paired(inputs, (name, "penalty"), (name, "approxgrad")))
     }  # fmt: skip
     if not after:
         return text
     said = [f"on {data(inputs, name)} {WORDS[apart.sign]} it ({interval(apart, 2)})" for name, apart in after.items()]
     text += (
-        f" After equal tuning of both step sizes and one more number ({_searches(inputs, list(after))}; the solver's step"
-        f" size is that of the lower problem) Penalty is {'; '.join(said)}."
+        f" After equal tuning of both step sizes and one more number ({_searches(inputs, list(after))}) Penalty is"
+        f" {'; '.join(said)}."
     )
     doubts = {name: found for name in after if (found := worse_tuned(inputs, name))}
     text += "".join(_doubt(inputs, name, found) for name, found in doubts.items())
@@ -63,7 +64,7 @@ def untuned(inputs: Sources) -> dict[str, tuple[tuple[str, str], tuple[str, str]
         for one in known:
             other = one.replace("approxgrad", "penalty")
             cell = block["cells"][name][one]
-            if name in TUNED or other == one or other not in known or cell["solver"] != "approxgrad":
+            if name in tuned(inputs) or other == one or other not in known or cell["solver"] != "approxgrad":
                 continue
             changed = "-".join(filter(None, one.replace("approxgrad", "").split("-")))
             found[f"{name} ({changed})" if changed else name] = ((name, other), (name, one))
@@ -98,14 +99,19 @@ def _span(values: list[Any]) -> str:
 
 
 def _searches(inputs: Sources, names: list[str]) -> str:
-    """How wide the searches were: points of a method and trials of each."""
-    block, said = inputs.params["denoising"], []
+    """How wide the searches were, and whether they had the step size of ApproxGrad's linear system; searches that were
+    alike once, others by their data."""
+    found: dict[str, list[str]] = {}
     for name in names:
-        plan = block.get("search", {}).get(name, {})
-        if plan.get("draws"):
-            seeds = len(block["prepared"][plan["data"]]["seeds"])
-            said.append(f"{plan['draws']} points on {seeds} {'trial' if seeds == 1 else 'trials'}")
-    return " and ".join(dict.fromkeys(said)) or "no search is recorded"
+        many = tuning.points(inputs, name)
+        if many:
+            solver = "is that of the lower problem" if tuning.solver_is_tied(inputs, name) else "was searched by itself"
+            found.setdefault(f"{many}; the solver's step size {solver}", []).append(f"on {data(inputs, name)}")
+    if not found:
+        return "no search is recorded"
+    if len(found) == 1:
+        return next(iter(found))
+    return "; ".join(f"{listed(where)} {said}" for said, where in found.items())
 
 
 def worse_tuned(inputs: Sources, experiment: str) -> dict[str, Difference]:
@@ -143,7 +149,7 @@ def _of_rival(signs: set[int], doubted: bool) -> str:
 def others(inputs: Sources) -> str:
     """Methods that the paper's table does not have, after equal tuning."""
     said, signs = [], dict[str, list[int]]()
-    for name in TUNED:
+    for name in tuned(inputs):
         rest = [method for method in has(inputs, name) if method not in PAPERS]
         found = against(inputs, name, "penalty", rest)
         if found:
@@ -166,15 +172,40 @@ def others(inputs: Sources) -> str:
 
 
 def _plain_descent(inputs: Sources) -> str:
-    """Which methods descend by plain gradients where the others have Adam, on the same range of step sizes."""
-    cells = inputs.params["denoising"]["cells"]
-    names = dict.fromkeys(
-        label(method_of(one)) for name in TUNED for one in has(inputs, name)
-        if one not in PAPERS and "lower_optimizer" not in cells[name][one]
-    )  # fmt: skip
-    if not names:
+    """Which methods descend by plain gradients where the others have Adam, and on which range of step sizes."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in tuned(inputs):
+        plain = [label(one) for one in tuning.plain_descent(inputs, name) if one not in PAPERS]
+        if plain:
+            found.setdefault((listed(plain), tuning.descent(inputs, name)), []).append(f"on {data(inputs, name)}")
+    one_range = len(found) == 1
+    said = [
+        f" {names} descends by plain gradients where the others have Adam{_on(place)}"
+        f"{'' if one_range else ' ' + listed(where)}."
+        for (names, place), where in found.items()
+    ]
+    return "".join(said)
+
+
+def _on(place: str) -> str:
+    return f", on {place}" if place else ""
+
+
+def tuned_against_all(inputs: Sources) -> str:
+    """C17: whether ApproxGrad after equal tuning is below Train+Val on CIFAR-10."""
+    said = []
+    for name in tuned(inputs):
+        where = inputs.params["denoising"]["cells"][name]["penalty"]["data"] if "penalty" in has(inputs, name) else ""
+        known = where in inputs.params["denoising"]["data"] and "train-val" in inputs.params["denoising"]["methods"]
+        if where.startswith("cifar10-") and known and "approxgrad" in has(inputs, name):
+            apart = paired(inputs, (name, "approxgrad"), (where, "train-val"))
+            said += [f"{WORDS[apart.sign]} it on {where} ({interval(apart, 2)})"] if apart is not None else []
+    if not said:
         return ""
-    return f" {listed(list(names))} descends by plain gradients on the range of step sizes on which the others have Adam."
+    return (
+        "**Is ApproxGrad on CIFAR-10 worse than Train+Val, or was it its settings?** After equal tuning, and with as many"
+        f" lower steps as Penalty, ApproxGrad is {'; '.join(said)}; Train+Val has the step size of the released code."
+    )
 
 
 def _partly(names: list[str]) -> str:

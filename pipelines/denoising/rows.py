@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipelines import searches
 from pipelines.comparison import Difference
 from pipelines.denoising import cells
 from pipelines.layout import Table, number, plus_minus
@@ -68,6 +69,11 @@ SUMMARY = ("denoising/summary.json", "denoising/params.yaml")
 def has(inputs: Sources, experiment: str) -> list[str]:
     """The variants of an experiment that the profile has; [] for none."""
     return cells.experiments(inputs.params["denoising"]).get(experiment, [])
+
+
+def tuned(inputs: Sources) -> list[str]:
+    """The experiments of equal tuning that the profile has."""
+    return [name for name in cells.experiments(inputs.params["denoising"]) if searches.is_tuned(name)]
 
 
 def method_of(variant: str) -> str:

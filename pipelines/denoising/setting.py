@@ -79,8 +79,13 @@ def untrained(inputs: Sources, experiment: str) -> list[str]:
 
 def optimisers(inputs: Sources, experiment: str) -> str:
     """Whose lower steps are of Adam, and whose of plain gradients."""
-    plain = [label(one) for one, cell in _cells(inputs, experiment).items() if not is_of_adam(cell)]
+    plain = [label(one) for one in plain_descent(inputs, experiment)]
     return f"Lower steps are Adam's, but plain gradient steps of {listed(plain)}" if plain else "Lower steps are Adam's"
+
+
+def plain_descent(inputs: Sources, experiment: str) -> list[str]:
+    """The variants whose lower steps are of plain gradients."""
+    return [one for one, cell in _cells(inputs, experiment).items() if not is_of_adam(cell)]
 
 
 def is_of_adam(cell: Mapping[str, Any]) -> bool:

@@ -1,19 +1,17 @@
-"""The tables of the denoising experiments: each quirk alone, equal tuning, controls, and the effect of T."""
+"""The tables of the denoising experiments: each quirk alone, controls, and the effect of T."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from pipelines import comparison, published
+from pipelines import comparison, published, searches
 from pipelines.comparison import Difference
-from pipelines.denoising import budgets, cells, further
+from pipelines.denoising import budgets, cells, further, tuning
 from pipelines.denoising.hypercleaning import hypercleaning
 from pipelines.denoising.rows import (
-    AGAINST_PENALTY,
     accuracies,
-    against_penalty,
     as_numbers,
     beside_equal_weights,
     data,
@@ -26,10 +24,10 @@ from pipelines.denoising.rows import (
     quirk,
     seconds_of,
     table,
+    tuned,
 )
-from pipelines.denoising.setting import iterations, optimisers, same_at_every_t, setting, untrained
-from pipelines.layout import Table, interval, listed, number, plus_minus, printed
-from pipelines.settings import profile_params
+from pipelines.denoising.setting import iterations, same_at_every_t, setting, untrained
+from pipelines.layout import Table, interval, listed, number, printed
 from pipelines.sources import Sources
 
 SIGNS = {1: "raises", -1: "lowers", 0: "not told apart"}
@@ -54,41 +52,6 @@ def quirks(inputs: Sources) -> Table:
         _chance(shown),
     ]
     return table(inputs, "quirks", "Each quirk alone", numbers, shown, notes)
-
-
-def tuned(inputs: Sources, experiment: str = "tuned") -> Table:
-    """Methods after the same search, beside what they give as released."""
-    numbers, shown = [], []
-    untuned = has(inputs, "quirks") if data(inputs, "quirks") == data(inputs, experiment) else []
-    block = inputs.params["denoising"]
-    plan = block.get("search", {}).get(experiment, {})
-    trials = len(block["prepared"][plan["data"]]["seeds"]) if plan else 0
-    for method in has(inputs, experiment):
-        row, read = accuracies(inputs, experiment, method)
-        apart = against_penalty(inputs, experiment, method)
-        before = inputs.accuracy("quirks", method) if method in untuned else None
-        head = {"method": label(method)}
-        numbers.append({**head, "as released mean": before and before.mean, **row, **as_numbers(apart)})
-        points = _chosen(inputs, experiment, method)
-        shown.append(
-            {
-                **head,
-                "chosen": ", ".join(f"{name} {value:g}" for name, value in points.items()),
-                **({"as released": plus_minus(before, 2) if before else "-"} if untuned else {}),
-                **read,
-                "against Penalty": interval(apart, 2),
-                "verdict": "-" if apart is None else {1: "above", -1: "below", 0: "not told apart"}[apart.sign],
-            }
-        )
-    released = " As released: the cell of the same name among the quirks." if untuned else ""
-    notes = [
-        f"On {data(inputs, experiment)}. Every method had {plan.get('draws', '-')} points of one space, the same for all, on"
-        f" {trials} {'trial' if trials == 1 else 'trials'} of other seeds, and took the one with the best accuracy on the"
-        f" selection split, which is in neither cost.{released}{AGAINST_PENALTY}",
-        f"{_ties(plan)}{optimisers(inputs, experiment)}, on the same range of step sizes.",
-        *_too_thin(inputs, experiment, untuned),
-    ]
-    return table(inputs, experiment, "Equal tuning", numbers, shown, notes)
 
 
 def controls(inputs: Sources) -> Table:
@@ -157,8 +120,7 @@ def lower_steps(inputs: Sources) -> Table:
 
 DRAWN: dict[str, Callable[[Sources], Table]] = {
     "quirks": quirks,
-    "tuned": tuned,
-    "tuned-quarter": partial(tuned, experiment="tuned-quarter"),
+    "tuned": tuning.tuned,
     "longer": budgets.longer,
     "longer-50": partial(budgets.longer, experiment="longer-50"),
     "profile": budgets.profile,
@@ -167,40 +129,24 @@ DRAWN: dict[str, Callable[[Sources], Table]] = {
     "stocbio-hypercleaning": hypercleaning,
     **further.DRAWN,
 }
-"""By the name of the experiment that a table is drawn from."""
+"""By the name of the experiment that a table is drawn from; that of `tuned` stands for all of equal tuning."""
+
+
+def drawing(inputs: Sources) -> dict[str, Callable[[Sources], Table]]:
+    """The tables whose experiment the profile has, and that of where time goes, where that was measured."""
+    measured = ["profile"] if inputs.measured.get("profiled") else []
+    found: dict[str, Callable[[Sources], Table]] = {}
+    for name, draw in DRAWN.items():
+        if name == searches.TUNED:
+            found |= {one: partial(tuning.tuned, experiment=one) for one in tuned(inputs)}
+        elif has(inputs, name) or name in measured:
+            found[name] = draw
+    return found
 
 
 def drawn(inputs: Sources) -> list[str]:
-    """The tables whose experiment the profile has, and that of where time goes, where that was measured."""
-    measured = ["profile"] if inputs.measured.get("profiled") else []
-    return [name for name in DRAWN if has(inputs, name) or name in measured]
-
-
-def _ties(plan: Mapping[str, Any]) -> str:
-    """Which settings no search drew."""
-    tied: dict[str, list[str]] = {}
-    for name, other in plan.get("tied", {}).items():
-        tied.setdefault(other, []).append(name)
-    said = [f"{listed(names)}, the same as {other}" for other, names in tied.items()]
-    script = profile_params("denoising", "paper")["cells"]["tuned"]["approxgrad"]["settings"]
-    times = script["solver_step_size"] / script["lower_step_size"]
-    of_code = f" (in ApproxGrad's released script solver_step_size is {times:g} times lower_step_size)"
-    return f"Not searched: {'; '.join(said)}{of_code * ('solver_step_size' in plan['tied'])}. " if said else ""
-
-
-def _too_thin(inputs: Sources, experiment: str, untuned: Sequence[str]) -> list[str]:
-    """A note where a method lies below what it gives without the search."""
-    fallen = []
-    for method in has(inputs, experiment):
-        apart = paired(inputs, (experiment, method), ("quirks", method)) if method in untuned else None
-        if apart is not None and apart.sign == -1:
-            fallen.append(f"{label(method)} ({interval(apart, 2)} points)")
-    if not fallen:
-        return []
-    return [
-        f"The search is too small: after it {listed(fallen)} is below the same method as released, so margins over it are"
-        " those of what so few points found, and not of the methods."
-    ]
+    """Their names."""
+    return list(drawing(inputs))
 
 
 def _steps_of_control(inputs: Sources) -> list[str]:
@@ -244,12 +190,3 @@ def _chance(shown: list[dict[str, Any]]) -> str:
             " this budget, as when the tolerance is never met."
         )
     return said
-
-
-def _chosen(inputs: Sources, experiment: str, method: str) -> dict[str, float]:
-    """The settings of a tuned cell that its search chose."""
-    params = inputs.params["denoising"]
-    plan = params.get("search", {}).get(experiment, {})
-    settings = params["cells"][experiment][method]["settings"]
-    names = [plan.get("means", {}).get(name, {method: name}).get(method) for name in plan.get("space", {})]
-    return {name: settings[name] for name in names if name in settings}

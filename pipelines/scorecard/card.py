@@ -249,6 +249,6 @@ def parts_table(inputs: Sources) -> Table:
 
 
 def drawn_from(inputs: Sources, by: str | Sequence[str] = __name__) -> str:
-    """Everything but the facts of the data."""
-    names = [name for name in inputs.hashes if not name.startswith("published/")]
+    """Everything but the facts of the data, and the searches of settings."""
+    names = [name for name in inputs.hashes if not name.startswith("published/") and "/search/" not in name]
     return inputs.drawn_from(*(name for name in names if not name.endswith("data.json")), by=by)

@@ -7,7 +7,7 @@ a contrast of quantities with the range it must lie in. The verdict of the claim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines import budget
@@ -60,7 +60,8 @@ class Claim:
         id: C01 to C43 are the paper's, S of the stocBiO slides, N of the note; the page Scorecard lists them all.
         sentence: in our words. place: where it stands. section: the part of the paper, by which claims are sorted.
         readings: the first gives the verdict. tables, figures: names of what we draw of it. page: name of its page.
-        remark: what a reader should know before believing the verdict.
+        remark: what a reader should know before believing the verdict. more: further readings, of experiments that a
+        profile has by any name.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Claim:
     figures: tuple[str, ...] = ()
     page: str = ""
     remark: str = ""
+    more: Callable[[Sources], Sequence[Reading]] | None = None
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -271,7 +273,8 @@ def judged(inputs: Sources, claim: Claim) -> list[Result]:
     it is of other data makes one of its own."""
     first = claim.readings[0]
     more = [Reading(OTHER_DATA, parts)] if (parts := _parts_elsewhere(inputs, first)) else []
-    results = [read(inputs, claim, reading) for reading in (first, *more, *claim.readings[1:])]
+    found = claim.more(inputs) if claim.more is not None else ()
+    results = [read(inputs, claim, reading) for reading in (first, *more, *claim.readings[1:], *found)]
     return [results[0], *(one for one in results[1:] if one.verdict != rule.NOT_RUN)]
 
 

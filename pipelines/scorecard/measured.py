@@ -29,7 +29,6 @@ from pipelines.synthetic.metrics import EVERY, FALLING
 FARTHEST = 5.5 * math.sqrt(40)
 """No point of the box is farther from a solution of the synthetic examples: a diverged trial's distance."""
 
-"""What a group of cells is called."""
 TASKS = {
     "omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "mini-imagenet-lite": "a part of mini-ImageNet",
     "fc100": "FC100", "glyphs": "drawn letters",

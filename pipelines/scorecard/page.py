@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipelines import records, tracking
+from pipelines.denoising.rows import tuned
 from pipelines.scorecard import rule
 from pipelines.scorecard.card import LAST, RULE, Judged, counts, judged, to_run
 from pipelines.scorecard.claim import PartResult
@@ -200,10 +201,15 @@ def _row(inputs: Sources, term: Quantity) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
+def _tables(inputs: Sources, one: Judged) -> list[str]:
+    """The claim's tables, those of equal tuning where further readings are of it."""
+    return list(dict.fromkeys([*one.claim.tables, *(tuned(inputs) if one.claim.more is not None else [])]))
+
+
 def _links(inputs: Sources, one: Judged) -> str:
     """Table, figure, page, records, runs, and the command that makes them again."""
     groups = {
-        "Tables": _drawn(inputs, "tables", [f"{name}.md" for name in one.claim.tables]),
+        "Tables": _drawn(inputs, "tables", [f"{name}.md" for name in _tables(inputs, one)]),
         "Figures": _drawn(inputs, "figures", [f"{name}.png" for name in one.claim.figures]),
         "Page": [_link(f"{one.claim.page}.html", one.claim.page)] if one.claim.page else [],
     }

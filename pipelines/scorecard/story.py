@@ -148,7 +148,7 @@ def open_ones(inputs: Sources, found: Sequence[Judged]) -> str:
 def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
     """How the methods were not compared on equal terms, and what becomes of a claim where they are."""
     by_id = {one.claim.id: one for one in found}
-    tuned = [part for one in by_id["C14"].results if "tuning" in one.reading.name for part in one.parts]
+    tuned = [(one.reading.name, part) for one in by_id["C14"].results if "tuning" in one.reading.name for part in one.parts]
     lines = [
         "- Denoising: ApproxGrad's lower step sizes are 10 to 100 times smaller than Penalty's, and its settings stand"
         " in the"
@@ -156,7 +156,9 @@ def unequal(inputs: Sources, found: Sequence[Judged]) -> str:
     ]
     if tuned:
         lines[0] += " Penalty's lead (claim C14) after equal tuning:"
-        lines += [f"    - *{WORDS.get(part.word, part.word)}*. {_upper(because(inputs, part))}." for part in tuned]
+        lines += [
+            f"    - {name}: *{WORDS.get(part.word, part.word)}*. {_upper(because(inputs, part))}." for name, part in tuned
+        ]
     one_step = effect(inputs, "approxgrad-one-step")
     lines.append(f"- CIFAR-10: ApproxGrad's script takes one lower step where Penalty's takes 20.{one_step}")
     longer = [one for one in by_id["C06"].results if "step size" in one.reading.name]

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from small_project import ROOT
 from test_clean_label import PARAMS, a_cell, folder, record_of
 
-from pipelines import corrupt, records, search, settings
+from pipelines import corrupt, records, search, searches, settings
 from pipelines.clean_label import choosing, data, metrics, stored
 from pipelines.errors import UserError
 
@@ -82,7 +82,7 @@ def test_the_score_by_hand() -> None:
 @pytest.mark.usefixtures("root")
 def test_the_command_takes_the_point_that_breaks_most() -> None:
     search.main(["clean_label", "embedded", "--search", "attacks"])
-    found: dict[str, Any] = json.loads(search.place("clean_label", "embedded", "attacks").read_text())
+    found: dict[str, Any] = json.loads(searches.place("clean_label", "embedded", "attacks").read_text())
     (result,) = found["methods"].values()
     first, second = (row["selection success"] for row in result["tried"])
     assert first < second and result["chosen"] == {"upper_step_size": 0.03, "lower_step_size": 2e-2}

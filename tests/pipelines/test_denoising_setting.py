@@ -13,7 +13,7 @@ import pytest
 
 from core.optimizers import Adam
 from pipelines import settings, sources, told
-from pipelines.denoising import cells, costs, figures, further, rows, setting, tables
+from pipelines.denoising import cells, costs, figures, further, rows, setting, tables, tuning
 from pipelines.denoising.hypercleaning import hypercleaning
 
 CLEAR = [0.0, 0.1, 0.2, 0.3, 0.4]
@@ -62,16 +62,54 @@ def test_optimisers_are_those_of_the_solvers() -> None:
 
 def test_notes_on_equal_tuning(cpu: sources.Sources) -> None:
     """The tie, stocBiO's optimiser, and a method that the search left below its own cell as released."""
-    said = tables.tuned(cpu).notes[1]
+    said = tuning.tuned(cpu).notes[1]
+    assert said.startswith("Searched: lower_step_size; upper_step_size (not of L2RW); one of damping of ApproxGrad, gamma_0")
     assert "Not searched: solver_step_size and joint_lower_step_size, the same as lower_step_size" in said
-    assert "solver_step_size is 10 times lower_step_size" in said and "plain gradient steps of stocBiO, on" in said
+    assert "solver_step_size is 10 times lower_step_size" in said
+    assert said.endswith("but plain gradient steps of stocBiO, on the same range of step sizes.")
+    wide = tuning.tuned(cpu, "tuned-quarter").notes
+    ranges = "lower_step_size of stocBiO 0.003 to 0.3, of the others 0.0001 to 0.01"
+    draws = tuning.plan_of(cpu, "tuned-quarter")["draws"]
+    assert f"{draws} points of one space but for its ranges ({ranges}), on 2 trials of other seeds" in wide[0]
+    assert "; solver_step_size of ApproxGrad. Not searched: joint_lower_step_size, the same as" in wide[1]
+    assert wide[1].endswith("plain gradient steps of stocBiO, on a range of its own.") and "script" not in wide[1]
     for after, many in ((89.0, 3), (91.0, 2)):
         means = {("tuned-quarter", "approxgrad"): after, ("quirks", "approxgrad"): 90.0}
         means |= {("tuned-quarter", "penalty"): 91.0, ("quirks", "penalty"): 90.0}
-        notes = tables.tuned(with_accuracies(cpu, means), "tuned-quarter").notes
+        notes = tuning.tuned(with_accuracies(cpu, means), "tuned-quarter").notes
         assert len(notes) == many
-    fallen = tables.tuned(with_accuracies(cpu, means | {("tuned-quarter", "approxgrad"): 89.0}), "tuned-quarter").notes[2]
+    fallen = tuning.tuned(with_accuracies(cpu, means | {("tuned-quarter", "approxgrad"): 89.0}), "tuned-quarter").notes[2]
     assert fallen.startswith("The search is too small: after it ApproxGrad (-1.00 ± 0.00 points) is below")
+
+
+def test_what_a_search_found_is_told(cpu: sources.Sources) -> None:
+    """By hand: of four points two did not learn, one of them diverged; of the chosen values two lie at an edge. A record of
+    another plan is not told."""
+    plan = dict(tuning.plan_of(cpu, "tuned-quarter"))
+    chosen = {"lower_step_size": 1.5e-4, "upper_step_size": 1.0, "weight": 9.0, "solver": 1.0e-4}
+    tried = [{**chosen, "selection accuracy": score} for score in (-1.0, 15.0, 15.05, 90.0)]
+    methods = dict.fromkeys(rows.has(cpu, "tuned-quarter"), {"chosen": chosen, "tried": tried})
+    methods["stocbio"] = {"chosen": {**chosen, "lower_step_size": 0.29}, "tried": tried[2:]}
+    place = "denoising/search/cpu-tuned-quarter.json"
+    known = dataclasses.replace(
+        cpu, searches={"tuned-quarter": {**plan, "methods": methods}}, hashes={**cpu.hashes, place: "0123456789abcdef"}
+    )
+    drawn = tuning.tuned(known, "tuned-quarter")
+    told = drawn.shown.set_index("method")
+    assert told["did not learn"].to_dict() == {
+        **dict.fromkeys(("ApproxGrad", "Penalty", "L2RW", "F2SA", "BOME"), "2 of 4"), "stocBiO": "0 of 2",
+    }  # fmt: skip
+    assert told["at an edge"].to_dict() == {
+        "ApproxGrad": "lower_step_size (lower), damping (upper), solver_step_size (lower)",
+        "Penalty": "lower_step_size (lower), gamma_0 (upper)", "L2RW": "lower_step_size (lower)",
+        "stocBiO": "lower_step_size (upper), neumann_step_size (upper)",
+        "F2SA": "lower_step_size (lower), lambda_0 (upper)", "BOME": "lower_step_size (lower), eta (upper)",
+    }  # fmt: skip
+    assert any(note.startswith("At an edge: the chosen values within 10% of an end") for note in drawn.notes)
+    assert f"{place} 0123456789ab" in drawn.drawn_from
+    other = dataclasses.replace(known, searches={"tuned-quarter": {**plan, "draws": 3, "methods": methods}})
+    drawn = tuning.tuned(other, "tuned-quarter")
+    assert "did not learn" not in drawn.shown and place not in drawn.drawn_from
 
 
 def test_notes_on_the_effect_of_t(cpu: sources.Sources) -> None:

@@ -21,7 +21,7 @@ from pipelines.scorecard import card, claim, page, reasons, rule, story
 from pipelines.scorecard.card import Judged
 from pipelines.scorecard.declared import CLAIMS
 from pipelines.scorecard.declared.attacks import BOUNDS
-from pipelines.scorecard.declared.denoising import TUNED
+from pipelines.scorecard.declared.denoising import after_tuning
 from pipelines.scorecard.measured import Accuracy, Distance, FewShot, FewShotAfter, IterationTime, OnTheWay, Seconds
 from pipelines.scorecard.quantities import Computed, NotBuilt
 from pipelines.scorecard.samples import of_curve
@@ -194,7 +194,7 @@ def test_a_changed_number_changes_what_depends_on_it_alone(inputs: Sources) -> N
 
 def test_one_number_of_one_trial(inputs: Sources) -> None:
     """Of five trials one that is far off keeps a claim from holding: the spread is its own."""
-    name = TUNED["tuned"]
+    name = after_tuning(inputs, "tuned")
     assert dict(verdicts(inputs)["C14"])[name] == rule.HOLDS
 
     def off(trials: Any) -> None:
@@ -203,7 +203,7 @@ def test_one_number_of_one_trial(inputs: Sources) -> None:
     found = verdicts(edited(inputs, "denoising", "tuned-penalty", off))
     assert dict(found["C14"])[name] == rule.OPEN
     # the other network is another reading
-    assert dict(found["C14"])[TUNED["tuned-quarter"]] == rule.HOLDS
+    assert dict(found["C14"])[after_tuning(inputs, "tuned-quarter")] == rule.HOLDS
 
 
 @pytest.mark.parametrize(

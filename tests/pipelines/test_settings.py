@@ -13,7 +13,7 @@ import pytest
 from small_project import ROOT
 
 from core import solvers
-from pipelines import families, published, search, settings, summary
+from pipelines import families, published, search, searches, settings, summary
 from pipelines.errors import UserError
 from pipelines.synthetic.problem import EXAMPLES
 from pipelines.synthetic.run import solver_settings
@@ -76,8 +76,9 @@ def test_how_many_cells_there_are() -> None:
         ("denoising", "embedded"): 10 + 14 + 6 + 7 + 8 + 4,
         ("denoising", "cpu"): 10 + 20 + 2 + 6 + 7 + 8 + 6 + 5 + 3 + 5 + 17 + 14,
         # 6 data sets of 5 methods; references, text, wide network, softmax regression, stocBiO's, 4 against 9, long tails;
+        # equal tuning of every data set, of softmax regression and of a smaller network;
         # then as above
-        ("denoising", "paper"): 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 6 + 7 + 8,
+        ("denoising", "paper"): 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 8 * 6 + 7 + 8,
     }  # fmt: skip
 
 
@@ -139,21 +140,54 @@ def test_tuned_cells_use_what_their_search_chose(profile: str, name: str, data: 
     methods = found.pop("methods")
     block = settings.profile_params("denoising", profile)
     assert found == block["search"][name]
+    spaces = {method: search.plan_for(found, method)["space"] for method in methods}
     assert list(methods) == block["experiments"][name] == ["approxgrad", "penalty", "stocbio", "l2rw", "f2sa", "bome"]
     seeds = {prepared: set(entry["seeds"]) for prepared, entry in block["prepared"].items()}
     assert seeds[found["data"]].isdisjoint(seeds[data])
-    points = set()
+    points: list[list[float]] = []
     for method, result in methods.items():
-        tried = [tuple(row[one] for one in found["space"]) for row in result["tried"]]
+        tried = [tuple(row[one] for one in spaces[method]) for row in result["tried"]]
         assert len(tried) == len(set(tried)) == found["draws"]
-        points.add(tuple(tried))
+        # the same for every method, as shares of its ranges
+        ends = [(one["low"], one["high"]) for one in spaces[method].values()]
+        points.append([
+            math.log(value / low) / math.log(high / low)
+            for row in tried for value, (low, high) in zip(row, ends, strict=True)
+        ])  # fmt: skip
         best = max(result["tried"], key=lambda row: row["selection accuracy"])
-        assert {one: best[one] for one in found["space"]} == result["chosen"]
+        assert {one: best[one] for one in spaces[method]} == result["chosen"]
         cell = settings.cell("denoising", profile, name, method)
         assert cell.settings["data"] == data
         assert search.with_point(cell, result["chosen"], found).settings["settings"] == cell.settings["settings"]
         assert search.cell_of("denoising", profile, name, method).settings["data"] == found["data"]
-    assert len(points) == 1  # the same for every method
+    for shares in points:
+        assert shares == pytest.approx(points[0], abs=5e-3)  # values have three digits
+
+
+@pytest.mark.usefixtures("read_once")
+def test_the_searches_of_the_paper_hold_what_is_published() -> None:
+    """Each tries the cells of its experiment, on the same data with other seeds; the settings before a search, which are the
+    published ones, are points of its space."""
+    block = settings.profile_params("denoising", "paper")
+    names = [name for name in block["experiments"] if searches.is_tuned(name)]
+    assert names == list(block["search"]) and len(names) == 8
+    for name in names:
+        plan = search.plan_of("denoising", "paper", name)
+        assert search.methods_of(plan, block, name) == block["experiments"][name]
+        for method in block["experiments"][name]:
+            cell = settings.cell("denoising", "paper", name, method)
+            tuning, reported = (block["prepared"][one] for one in (plan["data"], cell.settings["data"]))
+            assert {**tuning, "seeds": None} == {**reported, "seeds": None}
+            assert tuning["seeds"] == [100, 101] and {100, 101}.isdisjoint(reported["seeds"])
+            assert search.cell_of("denoising", "paper", name, method).settings["data"] == plan["data"]
+            space = search.plan_for(plan, method)["space"]
+            marks = {one: 1e6 + place for place, one in enumerate(space)}
+            moved, own = search.with_point(cell, marks, plan).settings["settings"], cell.settings["settings"]
+            held = {one: [key for key, value in moved.items() if value == mark] for one, mark in marks.items()}
+            for one, keys in held.items():
+                assert all(space[one]["low"] <= own[key] <= space[one]["high"] for key in keys), (name, method, one)
+            assert bool(held["solver"]) == (method == "approxgrad")
+            assert own["lower_steps"] == 20
 
 
 @pytest.mark.parametrize("name", ["quirks", "franceschi"])
@@ -209,7 +243,7 @@ def test_a_recorded_point_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     plan["space"]["lower_step_size"] = [2.0, 3.0, 1.0]
     search.main(["denoising", "cpu", "--keep"])
     assert sorted(trained) == [1.0, 2.0, 3.0]
-    found = json.loads(search.place("denoising", "cpu").read_text())["methods"]["penalty"]
+    found = json.loads(searches.place("denoising", "cpu").read_text())["methods"]["penalty"]
     assert [tuple(row.values()) for row in found["tried"]] == [(2.0, 20.0), (3.0, 30.0), (1.0, 10.0)]
     assert found["chosen"] == {"lower_step_size": 3.0}
     search.main(["denoising", "cpu"])
@@ -228,6 +262,30 @@ def test_a_random_search() -> None:
     assert 15 < sum(exponent < -2 for exponent in exponents) < 45  # uniform in the logarithm
     assert all(2 <= point["b"] <= 3 and score == -point["a"] for point, score in found)
     assert all(float(f"{value:.3g}") == value for point, _ in found for value in point.values())
+
+
+def test_what_stops_a_training_is_all_that_a_search_says(capfd: pytest.CaptureFixture[str]) -> None:
+    """No report of Optuna's beside the one line, and no point after it."""
+    tried: list[search.Point] = []
+
+    def fails(point: search.Point) -> float:
+        tried.append(point)
+        raise UserError("the data are not there")
+
+    for space in ({"a": {"low": 1.0, "high": 2.0}}, {"a": [1.0, 2.0]}):
+        with pytest.raises(UserError, match="^the data are not there$"):
+            search.searched({"draws": 3, "seed": 0, "space": space}, fails)
+    said = capfd.readouterr()
+    assert len(tried) == 2 and said.out == said.err == ""
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("pipelines/*/search/*.json")), ids=lambda path: path.stem)
+def test_a_recorded_search_draws_its_points_again(path: Path) -> None:
+    found = json.loads(path.read_text())
+    for method, result in found["methods"].items():
+        plan = search.plan_for(found, method)
+        tried = [{name: row[name] for name in plan["space"]} for row in result["tried"]]
+        assert [point for point, _ in search.searched(plan, lambda _: 0.0)] == tried, method
 
 
 def test_a_grid() -> None:
