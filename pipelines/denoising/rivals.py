@@ -9,6 +9,7 @@ from pipelines.comparison import Difference
 from pipelines.denoising import tuning
 from pipelines.denoising.believed import against
 from pipelines.denoising.rows import WORDS, data, has, label, paired, tuned
+from pipelines.denoising.setting import plain_descent
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -175,7 +176,7 @@ def _plain_descent(inputs: Sources) -> str:
     """Which methods descend by plain gradients where the others have Adam, and on which range of step sizes."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in tuned(inputs):
-        plain = [label(one) for one in tuning.plain_descent(inputs, name) if one not in PAPERS]
+        plain = [label(one) for one in plain_descent(inputs, name) if one not in PAPERS]
         if plain:
             found.setdefault((listed(plain), tuning.descent(inputs, name)), []).append(f"on {data(inputs, name)}")
     one_range = len(found) == 1
