@@ -59,7 +59,8 @@ class Run:
         self.groups = [every] if self.stacked else [[index] for index in every]
         self.iterations: int = self.settings["iterations"]
         self.record_at = evenly(self.iterations, self.settings["evaluations"])
-        problem = PRODUCTS[checked_product(cell)](self.attack, self.settings["weight_decay"])
+        self.product = checked_product(cell)
+        problem = PRODUCTS[self.product](self.attack, self.settings["weight_decay"])
         self.solver = solver_of(cell, problem, preset=self.settings["preset"], **self.settings["settings"])
         self.first = solvers.make("single-level", problem, lower_step_size=self.settings["pretrain"]["step_size"])
         self._attack, self._pretrain = (self._advancing(solver) for solver in (self.solver, self.first))

@@ -1,4 +1,4 @@
-"""The explicit softmax product against the generic one: derivatives and solver steps in float64, programs, a trained cell."""
+"""The explicit softmax product against the generic one: derivatives and steps in float64, programs, a trained cell."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from core.products import linearize, lower_gradients, lower_tangents, penalty_gr
 from core.trees import leaves, tree_map
 from pipelines import corrupt, families
 from pipelines.errors import UserError
-from pipelines.poisoning import explicit
+from pipelines.poisoning import explicit, timing
 from pipelines.poisoning.explicit import PRODUCTS
 from pipelines.poisoning.problem import Rows
 from pipelines.poisoning.run import Run
 from pipelines.records import unpack
 from pipelines.settings import Cell
 
+FORMS = ("explicit", "explicit-joint")
 ATTACKS = ("untargeted", "targeted")
 SETTINGS: dict[str, dict[str, Any]] = {
     "penalty": {"lower_steps": 3, "upper_step_size": 0.1, "lower_step_size": 0.01, "gamma_0": 10.0, "lambda_0": 1.0},
@@ -35,7 +36,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "stocbio": {"lower_steps": 3, "upper_step_size": 0.1, "lower_step_size": 0.5},
     "f2sa": {"lower_steps": 3, "upper_step_size": 0.1, "lower_step_size": 0.1},
 }
-CELLS = (("as-generic", "generic", True), ("stacked", "explicit", True), ("alone", "explicit", False))
+CELLS = (("as-generic", "generic", True), ("stacked", "explicit", True), ("alone", "explicit-joint", False))
 """(name, product, stacked)"""
 
 
@@ -47,13 +48,14 @@ def same(found: Any, expected: Any) -> None:
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("seed", range(3))
-def test_values_and_products(attack: str, seed: int) -> None:
+def test_values_and_products(name: str, attack: str, seed: int) -> None:
     u, w, batch = draw(seed)
     assert not bool(batch.there.all())  # some rows only fill up
     q, nu = (torch.from_numpy(np.random.default_rng(seed + i).normal(size=w.shape)) for i in (10, 20))
-    generic, found = (PRODUCTS[name](attack, DECAY) for name in ("generic", "explicit"))
+    generic, found = (PRODUCTS[one](attack, DECAY) for one in ("generic", name))
     for cost, other in ((generic.upper, found.upper), (generic.lower, found.lower)):
         same(other(u, w, batch), cost(u, w, batch))
     for products in (lower_gradients, upper_gradients):
@@ -83,17 +85,18 @@ def test_steps_of_solvers_alone_and_side_by_side(method: str, attack: str) -> No
         starts = [solver.init(u, w) for u, w, _ in some]
         ends[name] = advance(trials.stack(starts), batch, 2)
         ends[f"{name}, alone"] = trials.stack([alone(a, one[2], 2) for a, one in zip(starts, some, strict=True)])
-    for name in ("generic, alone", "explicit", "explicit, alone"):
+    assert len(ends) == 6
+    for name in ends:
         for part in ("u", "v"):
             torch.testing.assert_close(getattr(ends[name], part), getattr(ends["generic"], part), rtol=1e-9, atol=1e-11)
     assert not torch.equal(ends["explicit"].u[..., 0], some[0][0])
 
 
 @pytest.mark.skipif(trials.compiler_problem() is not None, reason=str(trials.compiler_problem()))
-@pytest.mark.parametrize("method", ["penalty", "approxgrad"])
-def test_a_compiled_program_is_the_steps(method: str) -> None:
+@pytest.mark.parametrize(("method", "name"), [("penalty", "explicit"), ("approxgrad", "explicit-joint")])
+def test_a_compiled_program_is_the_steps(method: str, name: str) -> None:
     u, w, batch = draw()
-    solver = solvers.make(method, explicit.poisoning("untargeted", DECAY), **SETTINGS[method])
+    solver = solvers.make(method, PRODUCTS[name]("untargeted", DECAY), **SETTINGS[method])
     state = solver.init(u, w)
     found = trials.advancing(solver.step)(state, batch, 3)
     expected = trials.one_by_one(solver.step)(state, batch, 3)
@@ -165,6 +168,31 @@ def test_a_product_that_does_not_exist(root: Path) -> None:
     with pytest.raises(
         UserError,
         match=r"params.yaml: embedded.cells.untargeted.stacked.product is 'explicitly' \(did you mean explicit\?\);"
-        " there are: generic, explicit",
+        " there are: generic, explicit, explicit-joint",
     ):
         Run(cell, torch.device("cpu"))
+
+
+def test_both_products_are_timed_in_turn(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compared cell has one row with a speed for each product, its own first timed with the other cells."""
+    monkeypatch.setattr("core.trials.compiler_problem", lambda: "this test")
+    monkeypatch.setattr(timing, "REPEATED", 1)
+    plan = {"iterations": 1, "repetitions": 2, "cells": [["untargeted", "penalty"], ["untargeted", "alone"]],
+            "compared": [["untargeted", "alone"]], "products": ["generic", "explicit-joint"]}  # fmt: skip
+    advanced: list[str] = []
+    advance = Run.advance
+
+    def noted(work: Run, *args: Any) -> Any:
+        advanced.append(work.product)
+        return advance(work, *args)
+
+    monkeypatch.setattr(Run, "advance", noted)
+    plain, compared = timing.measure("embedded", plan)
+    assert advanced == 3 * ["generic", "explicit-joint", "generic"]  # the start, and two rounds
+    assert "products" not in plain and plain["cell"] == ["untargeted", "penalty"]
+    assert compared["product"] == "explicit-joint" and list(compared["products"]) == ["explicit-joint", "generic"]
+    for name in ("seconds_per_iteration", "lower_steps_per_second"):
+        assert compared["products"]["explicit-joint"][name] == compared[name]
+        assert compared["products"]["generic"][name] != compared[name]
+    assert compared["products"]["generic"]["seconds_per_iteration"]["n"] == 2
+    assert {"lower_steps", "bounds"} <= compared.keys() and "lower_steps" not in compared["products"]["generic"]
