@@ -18,10 +18,10 @@ from pipelines.denoising.cells import data_of
 from pipelines.errors import UserError
 from pipelines.observations import Observation, evenly
 from pipelines.poisoning import data as tensors
-from pipelines.poisoning.problem import poisoning
+from pipelines.poisoning.explicit import PRODUCTS
 from pipelines.poisoning.stored import load
 from pipelines.records import sha256_of_file
-from pipelines.settings import Cell, params_path
+from pipelines.settings import Cell, hint, params_path
 from pipelines.solving import solver_of
 
 
@@ -37,6 +37,7 @@ class Run:
         retrain: the same for the fresh classifier that evaluation trains (`pipelines.poisoning.metrics`).
         data: the prepared data set, where it is not the first part of the cell's name.
         seeds: how many of the prepared seeds are trials, all.
+        product: how derivatives of the clean rows are taken, one of `explicit.PRODUCTS`; generic where nothing is said.
         stacked: true to advance all trials side by side, for small data; else they go one by one, compiled.
 
     Raises: UserError, naming the place, for a setting that has no meaning.
@@ -58,7 +59,8 @@ class Run:
         self.groups = [every] if self.stacked else [[index] for index in every]
         self.iterations: int = self.settings["iterations"]
         self.record_at = evenly(self.iterations, self.settings["evaluations"])
-        problem = poisoning(self.attack, self.settings["weight_decay"])
+        self.product = checked_product(cell)
+        problem = PRODUCTS[self.product](self.attack, self.settings["weight_decay"])
         self.solver = solver_of(cell, problem, preset=self.settings["preset"], **self.settings["settings"])
         self.first = solvers.make("single-level", problem, lower_step_size=self.settings["pretrain"]["step_size"])
         self._attack, self._pretrain = (self._advancing(solver) for solver in (self.solver, self.first))
@@ -143,11 +145,26 @@ def checked_points(cell: Cell, prepared: int) -> list[int]:
     """The numbers of poisons of a cell; raises UserError where one is not positive or above those that were prepared."""
     points = cell.settings["points"]
     if not points or min(points) < 1 or max(points) > prepared:
-        place = f"{params_path('poisoning')}: {'.'.join((cell.profile, 'cells', *cell.parts, 'points'))}"
         raise UserError(
-            f"{place} is {points}; it must be numbers from 1 to {prepared}, the points of its entry under `prepared`"
+            f"{_place(cell, 'points')} is {points}; it must be numbers from 1 to {prepared}, the points of its entry under"
+            " `prepared`"
         )
     return list(points)
+
+
+def checked_product(cell: Cell) -> str:
+    """The product of a cell; raises UserError where there is none of the name."""
+    product = cell.settings.get("product", "generic")
+    if product not in list(PRODUCTS):
+        raise UserError(
+            f"{_place(cell, 'product')} is {product!r}{hint(str(product), PRODUCTS)}; there are: {', '.join(PRODUCTS)}"
+        )
+    return str(product)
+
+
+def _place(cell: Cell, setting: str) -> str:
+    """Where a setting of a cell stands."""
+    return f"{params_path('poisoning')}: {'.'.join((cell.profile, 'cells', *cell.parts, setting))}"
 
 
 def check_box(u: Tensor, iteration: int) -> None:

@@ -33,7 +33,7 @@ from pipelines.poisoning.rows import (
     strength,
     verdict,
 )
-from pipelines.poisoning.told import budget, judged, reached, strengths, unfinished
+from pipelines.poisoning.told import budget, by_product, judged, reached, strengths, unfinished
 from pipelines.poisoning.told import described as how_described
 from pipelines.published import LABELS
 from pipelines.records import significant
@@ -177,7 +177,7 @@ def timed(inputs: Sources) -> dict[tuple[str, ...], dict[str, Any]]:
 def lower_steps(inputs: Sources) -> Table:
     """Figure 5(c) as a table, and the speed of the lower steps against its bounds."""
     numbers, shown = [], []
-    every, shares = [], []
+    every, shares, products = [], [], []
     rows = timed(inputs)
     base = base_of(inputs)
     own = settings_of(inputs, *base.parts)["settings"]["lower_steps"]
@@ -195,6 +195,7 @@ def lower_steps(inputs: Sources) -> Table:
             every.append(place)
             if steps == own and speed is not None:
                 shares.append(reached(method, steps, speed, {name: steps / limits[name] for name in limits}))
+                products.append(by_product(method, time))
             numbers.append({**head, "paper mean": value and value.mean, **row, "paper seconds": seconds and seconds.mean,
                             "seconds": mine and mine.mean, "lower steps a second": speed, **bound,
                             "verdict": judgement})  # fmt: skip
@@ -212,6 +213,7 @@ def lower_steps(inputs: Sources) -> Table:
         " shared out over its lower steps: by reading the clean rows as often as its derivatives must, twice each, and by"
         " the matrix products alone.",
         *([" ".join(shares)] if shares else []),
+        *([f"Lower steps a second by product. {' '.join(filter(None, products))}"] if any(products) else []),
     ]
     return table(inputs, "poisoning-lower-steps", "Effect of T on poisoning", numbers, shown, notes, COSTS)
 

@@ -3,15 +3,15 @@
 Seconds of an upper iteration of the cells that `timing` of the profile lists, on their first trial alone, beside two bounds:
 the time of reading the clean rows as often as the iteration's derivatives must, and that of the matrix products they take. A
 derivative reads its rows twice, forward and backward; the poisons, which are few, are left out. Repetitions go round the
-cells, and an exclusive lock keeps other timings of this project away. Writes results/<profile>/poisoning/timings.json. No
-accuracy depends on it.
+cells, and an exclusive lock keeps other timings of this project away. Cells under `compared` are timed with each of
+`products` too, in turn with the rest. Writes results/<profile>/poisoning/timings.json. No accuracy depends on it.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,40 +55,60 @@ def bounds(x: Tensor, validation: Tensor, calls: Mapping[str, int]) -> dict[str,
     return found
 
 
-def single(parts: list[str], profile: str) -> Run:
-    """A cell's run that advances its trials one by one, as a large one does."""
+def single(parts: Sequence[str], profile: str, product: str | None = None) -> Run:
+    """A cell's run that advances its trials one by one, as a large one does; `product`: another than its own."""
     cell = families.cell("poisoning", profile, tuple(parts))
-    chosen = {**cell.settings, "stacked": False}
+    chosen = {**cell.settings, "stacked": False, **({} if product is None else {"product": product})}
     return Run(Cell(cell.family, cell.profile, cell.parts, chosen, cell.common), machine.device())
 
 
-def measure(profile: str, cells: list[list[str]], iterations: int, repetitions: int) -> list[dict[str, Any]]:
-    """A row for each cell: {"cell", "seconds_per_iteration" over repetitions, "lower_steps_per_second", "bounds"}."""
+def speed(work: Run, seconds: Sequence[float]) -> dict[str, Any]:
+    """What repetitions say: {"seconds_per_iteration", "lower_steps_per_second" of the fastest}."""
+    return {
+        "seconds_per_iteration": over_trials(seconds),
+        "lower_steps_per_second": records.significant(work.solver.lower_steps / min(seconds)),
+    }
+
+
+def measure(profile: str, plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each cell: {"cell", "seconds_per_iteration" over repetitions, "lower_steps", "lower_steps_per_second",
+    "bounds"}, of a compared one also {"product": its own, "products": {name: the two speeds}}.
+
+    Args: plan: {"cells", "iterations", "repetitions"}, and perhaps {"compared": some of the cells, "products": names}.
+    """
     torch.set_num_threads(1)
+    cells = [tuple(parts) for parts in plan["cells"]]
+    iterations = plan["iterations"]
+    compared = [tuple(parts) for parts in plan.get("compared", [])]
     works = [single(parts, profile) for parts in cells]
+    own = {parts: work.product for parts, work in zip(cells, works, strict=True)}
+    others = [(parts, product) for parts in compared for product in plan["products"] if product != own[parts]]
+    works += [single(parts, profile, product) for parts, product in others]
     states = []
     for work in tqdm(works, desc="start", disable=None):
         states.append(work.advance(work.start(GROUP), GROUP, 0, 1))  # what a process does once only
     taken: list[list[float]] = [[] for _ in works]
-    for _ in tqdm(range(repetitions), desc="timing", disable=None):
+    for _ in tqdm(range(plan["repetitions"]), desc="timing", disable=None):
         for work, state, seconds in zip(works, states, taken, strict=True):
             started = time.perf_counter()
             work.advance(state, GROUP, 0, iterations)
             seconds.append((time.perf_counter() - started) / iterations)
     rows = []
-    for work, parts, seconds in zip(works, cells, taken, strict=True):
+    for work, parts, seconds in zip(works, cells, taken, strict=False):  # the others come after
         calls = {kind: number - work.oracle_calls(0, 0)[kind] for kind, number in work.oracle_calls(0, 1).items()}
         batch = work.trial(0).batch
         limits = bounds(batch.train.x, batch.validation.x, calls)
-        rows.append(
-            {
-                "cell": list(parts),
-                "seconds_per_iteration": over_trials(seconds),
-                "lower_steps": work.solver.lower_steps,
-                "lower_steps_per_second": records.significant(work.solver.lower_steps / min(seconds)),
-                "bounds": {name: records.significant(value) for name, value in limits.items()},
-            }
-        )
+        row = {
+            "cell": list(parts),
+            **speed(work, seconds),
+            "lower_steps": work.solver.lower_steps,
+            "bounds": {name: records.significant(value) for name, value in limits.items()},
+        }
+        if parts in compared:
+            further = zip(others, works[len(cells) :], taken[len(cells) :], strict=True)
+            found = {product: speed(one, its) for (of, product), one, its in further if of == parts}
+            row |= {"product": work.product, "products": {work.product: speed(work, seconds), **found}}
+        rows.append(row)
     return rows
 
 
@@ -100,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
     plan = settings.profile_params("poisoning", given.profile)["timing"]
     machine.end_with_parent()
     with machine.alone():
-        rows = measure(given.profile, plan["cells"], plan["iterations"], plan["repetitions"])
+        rows = measure(given.profile, plan)
     whole = {"schema": records.SCHEMA, "profile": given.profile, "machine": machine.timed_on(), "rows": rows}
     records.write_json(records.RESULTS / given.profile / "poisoning" / "timings.json", whole)
 

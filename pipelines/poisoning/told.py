@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipelines import comparison
 from pipelines.comparison import Cut
@@ -120,6 +121,18 @@ def reached(method: str, steps: int, speed: float, limits: Mapping[str, float]) 
     """Lower steps a second at the table's own T as a share of each bound; `limits`: name -> lower steps a second."""
     shares = listed([f"{100 * speed / limit:.0f}% of the bound by {name}" for name, limit in limits.items()])
     return f"{label(method)} at T = {steps} takes {number(speed, 0)} lower steps a second: {shares}."
+
+
+def by_product(method: str, row: Mapping[str, Any]) -> str:
+    """Which product is the fastest, by how much, and which the cell has; "" for a row that compares none."""
+    speeds = {name: one["lower_steps_per_second"] for name, one in row.get("products", {}).items()}
+    if len(speeds) < 2:
+        return ""
+    best = max(speeds, key=lambda name: speeds[name])
+    own = row["product"]
+    more = "" if best == own else f", {100 * (speeds[best] / speeds[own] - 1):.0f}% faster than what the cells have, {own}"
+    said = listed([f"{number(speed, 0)} with the {name} product" for name, speed in speeds.items()])
+    return f"{label(method)}: {said}; {best} is the fastest{more or ' and what the cells have'}."
 
 
 def described(inputs: Sources) -> list[str]:

@@ -104,6 +104,30 @@ def test_the_speed_as_a_share_of_its_bounds() -> None:
     )
 
 
+def test_which_product_is_the_fastest(every: dict[str, Sources]) -> None:
+    """Said where a row compares some; timings without that part have their table too."""
+    speeds = {"generic": 400.0, "explicit": 500.0, "explicit-joint": 450.0}
+    row = {"product": "generic", "products": {name: {"lower_steps_per_second": one} for name, one in speeds.items()}}
+    told = "Penalty: 400 with the generic product, 500 with the explicit product and 450 with the explicit-joint product;"
+    assert poisoned.by_product("penalty", row) == (
+        f"{told} explicit is the fastest, 25% faster than what the cells have, generic."
+    )
+    assert poisoned.by_product("penalty", {**row, "product": "explicit"}) == (
+        f"{told} explicit is the fastest and what the cells have."
+    )
+    assert poisoned.by_product("penalty", {"lower_steps_per_second": 400.0}) == ""
+    before = tables.draw(every["cpu"], "poisoning-lower-steps")
+    assert not any("by product." in note for note in before.notes)
+    timed = copy.deepcopy(every["cpu"].timed)
+    for one in timed["poisoning"]["rows"]:
+        if one["cell"] == ["mnist-untargeted", "penalty"]:
+            one.update(row)
+    after = tables.draw(replace(every["cpu"], timed=timed), "poisoning-lower-steps")
+    (note,) = set(after.notes) - set(before.notes)
+    assert note == f"Lower steps a second by product. {poisoned.by_product('penalty', row)}"
+    assert after.shown.equals(before.shown)
+
+
 def test_whose_step_sizes_a_described_approxgrad_has(every: dict[str, Sources]) -> None:
     (said,) = poisoned.described(every["cpu"])
     assert "Penalty's lower step size, 0.001 where the code has 0.0001" in said
