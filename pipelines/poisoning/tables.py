@@ -233,6 +233,7 @@ def described(inputs: Sources) -> Table:
                 row, read = _columns(inputs, place)
                 head = {"attack": attack, "method": label(method), "settings": name,
                         "weight decay": settings_of(inputs, *parts)["weight_decay"],
+                        "iterations": settings_of(inputs, *parts)["iterations"],
                         "data": data_of(inputs, *parts)}  # fmt: skip
                 start = clean(inputs, *parts)
                 numbers.append({**head, "clean mean": start.mean, "clean sd": start.sd, **row})

@@ -146,7 +146,9 @@ def described(inputs: Sources) -> list[str]:
     for method in ("approxgrad", "penalty"):
         points = settings_of(inputs, experiment, method)["points"][-1]
         ends = [strength(inputs, Place((one, method), points)).mean for one in (data, experiment)]
-        moves.append(f"that of {label(method)} from {number(ends[0], 1)} to {number(ends[1], 1)}")
+        steps = [settings_of(inputs, one, method)["iterations"] for one in (data, experiment)]
+        after = f" (after {steps[0]:,} and {steps[1]:,} upper iterations)" if steps[0] != steps[1] else ""
+        moves.append(f"that of {label(method)} from {number(ends[0], 1)} to {number(ends[1], 1)}{after}")
     return [
         "The text gives no step sizes of ApproxGrad. Its described targeted attack takes Penalty's lower step size,"
         f" {mine['lower_step_size']:g} where the code has {released['lower_step_size']:g}, with the code's upper"
