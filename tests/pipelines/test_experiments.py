@@ -3,6 +3,7 @@ learned; their tables and figures from made-up results."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from pathlib import Path
@@ -691,10 +692,19 @@ def test_efforts_are_told_of_the_parameters(cpu: sources.Sources) -> None:
     assert efforts.effort(cpu, "franceschi", "rmd-final").endswith("on 10,000, by a new network, weighted")
     assert efforts.effort(cpu, "franceschi", "penalty-final").endswith("on examples whose importance is above 0.9")
     assert efforts.said(cpu, "franceschi", ["penalty", "approxgrad"]) == ""
-    assert efforts.searched(cpu, "longer-50").startswith(
-        "lower step sizes searched on this network: Penalty (0.003); not searched: Val-only (0.001) and Train+Val (0.001),"
+    assert efforts.searched(cpu, "longer-50") == (
+        "the lower step size of Val-only (0.003) and Train+Val (0.003) was searched on this network at the budget of"
+        " *longer*; the lower step size of Penalty (0.003) was searched on this network at the budget of *quirks*; no cell of"
+        " Oracle and ApproxGrad."
     )
-    assert efforts.searched(cpu, "longer-50").endswith("no cell of Oracle and ApproxGrad.")
+    params = copy.deepcopy(cpu.params)
+    params["denoising"]["cells"]["longer"]["oracle"]["settings"]["lower_step_size"] = 0.02
+    other = dataclasses.replace(cpu, params=params)
+    assert "; not searched: Oracle (0.02), where the table's search on its own network chose Oracle (0.003)." in (
+        efforts.searched(other, "longer")
+    )
+    assert efforts.uneven(other, "longer").endswith("that of Oracle was not.")
+    assert efforts.uneven(cpu, "longer").startswith(" On mnist-25 the lower step size of Oracle, Val-only and Train+Val was")
 
 
 def test_what_follows_for_methods_that_the_paper_leaves_out(cpu: sources.Sources) -> None:
