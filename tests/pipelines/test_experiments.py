@@ -694,16 +694,16 @@ def test_efforts_are_told_of_the_parameters(cpu: sources.Sources) -> None:
     assert efforts.said(cpu, "franceschi", ["penalty", "approxgrad"]) == ""
     assert efforts.searched(cpu, "longer-50") == (
         "the lower step size of Val-only (0.003) and Train+Val (0.003) was searched on this network at the budget of"
-        " *longer*; the lower step size of Penalty (0.003) was searched on this network at the budget of *quirks*; no cell of"
-        " Oracle and ApproxGrad."
+        " *longer*; the lower step size of Penalty (0.003) was searched on this network at the budget of *quirks*; no cell"
+        " of Oracle and ApproxGrad."
     )
     params = copy.deepcopy(cpu.params)
-    params["denoising"]["cells"]["longer"]["oracle"]["settings"]["lower_step_size"] = 0.02
+    del params["denoising"]["search"]["longer"]
     other = dataclasses.replace(cpu, params=params)
-    assert "; not searched: Oracle (0.02), where the table's search on its own network chose Oracle (0.003)." in (
+    assert "; not searched: Oracle (0.003), Val-only (0.003) and Train+Val (0.003), where the table's search on its own" in (
         efforts.searched(other, "longer")
     )
-    assert efforts.uneven(other, "longer").endswith("that of Oracle was not.")
+    assert efforts.uneven(other, "longer").endswith("that of Oracle, Val-only and Train+Val was not.")
     assert efforts.uneven(cpu, "longer").startswith(" On mnist-25 the lower step size of Oracle, Val-only and Train+Val was")
 
 
@@ -757,7 +757,12 @@ def test_what_follows_for_finding_wrong_labels_is_held_against_the_start(
     assert f"it goes so: Penalty {equal}; ApproxGrad {equal}." in said
     first = f"as released 0.900 before the first upper iteration and {ends[0]:.3f} after 40 (precision 0.700 and 0.400)"
     assert f"{first}; by the text 0.900 before" in said and words in said
-    assert said.endswith("none was trained with equal weights, so what the importances give it is not shown.")
+    assert said.endswith("one that is trained as long with equal weights (-1.04 ± 0.16).")
+    params = copy.deepcopy(cpu.params)
+    params["denoising"]["experiments"]["controls"].remove("plain-equal-weights")
+    assert finding.weights(dataclasses.replace(cpu, params=params)).endswith(
+        "none was trained with equal weights, so what the importances give it is not shown."
+    )
 
 
 DATA = ("mnist-25", "mnist-50")
