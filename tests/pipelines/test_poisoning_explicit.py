@@ -92,6 +92,7 @@ def test_steps_of_solvers_alone_and_side_by_side(method: str, attack: str) -> No
     assert not torch.equal(ends["explicit"].u[..., 0], some[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(trials.compiler_problem() is not None, reason=str(trials.compiler_problem()))
 @pytest.mark.parametrize(("method", "name"), [("penalty", "explicit"), ("approxgrad", "explicit-joint")])
 def test_a_compiled_program_is_the_steps(method: str, name: str) -> None:
