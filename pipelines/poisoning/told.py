@@ -131,14 +131,18 @@ def reached(method: str, steps: int, speed: float, limits: Mapping[str, float]) 
 
 
 def by_product(method: str, row: Mapping[str, Any]) -> str:
-    """Which product is the fastest, by how much, and which the cell has; "" for a row that compares none."""
+    """Which product is the fastest, by how much, and which the cell has; "" for a row that compares none. Where the interval
+    over repetitions holds zero, none is."""
     speeds = {name: one["lower_steps_per_second"] for name, one in row.get("products", {}).items()}
     if len(speeds) < 2:
         return ""
     best = max(speeds, key=lambda name: speeds[name])
     own = row["product"]
-    more = "" if best == own else f", {100 * (speeds[best] / speeds[own] - 1):.0f}% faster than what the cells have, {own}"
+    seconds = {name: comparison.ours(row["products"][name]["seconds_per_iteration"]) for name in (own, best)}
     said = listed([f"{number(speed, 0)} with the {name} product" for name, speed in speeds.items()])
+    if best != own and comparison.difference(seconds[own], seconds[best]).sign == 0:
+        return f"{label(method)}: {said}; by the time of an iteration none is told apart from what the cells have, {own}."
+    more = "" if best == own else f", {100 * (speeds[best] / speeds[own] - 1):.0f}% faster than what the cells have, {own}"
     return f"{label(method)}: {said}; {best} is the fastest{more or ' and what the cells have'}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import made_up
 import pytest
@@ -109,10 +110,22 @@ def test_the_speed_as_a_share_of_its_bounds() -> None:
 def test_which_product_is_the_fastest(every: dict[str, Sources]) -> None:
     """Said where a row compares some; timings without that part have their table too."""
     speeds = {"generic": 400.0, "explicit": 500.0, "explicit-joint": 450.0}
-    row = {"product": "generic", "products": {name: {"lower_steps_per_second": one} for name, one in speeds.items()}}
+
+    def with_sd(sd: float) -> dict[str, Any]:
+        found = {
+            name: {"lower_steps_per_second": one, "seconds_per_iteration": {"mean": 20 / one, "sd": sd, "n": 5}}
+            for name, one in speeds.items()
+        }
+        return {"product": "generic", "products": found}
+
+    row = with_sd(1e-3)
     told = "Penalty: 400 with the generic product, 500 with the explicit product and 450 with the explicit-joint product;"
     assert poisoned.by_product("penalty", row) == (
         f"{told} explicit is the fastest, 25% faster than what the cells have, generic."
+    )
+    # 10 ms apart: with an s.d. of 8 ms each the interval by Welch is 11.7 ms to either side
+    assert poisoned.by_product("penalty", with_sd(8e-3)) == (
+        f"{told} by the time of an iteration none is told apart from what the cells have, generic."
     )
     assert poisoned.by_product("penalty", {**row, "product": "explicit"}) == (
         f"{told} explicit is the fastest and what the cells have."
