@@ -14,6 +14,7 @@ from pipelines.denoising import cells, efforts, further
 from pipelines.denoising.rows import (
     WORDS,
     beside_equal_weights,
+    best_stopped,
     chosen,
     data,
     has,
@@ -81,11 +82,12 @@ def _longer(inputs: Sources, experiment: str) -> list[str]:
     apart = paired(inputs, (experiment, "penalty"), (experiment, "train-val"))
     if apart is not None:
         lines.append(f"- {where}: {_reason(apart, test[best] - test[-1], train[-1] - train[best])}")
-    picked = chosen(inputs, (experiment, "penalty"), (experiment, "train-val"))
+    stopped = best_stopped(inputs, experiment, "train-val")
+    picked = chosen(inputs, (experiment, "penalty"), (experiment, stopped))
     if picked is not None:
         lines.append(
             f"- {where}: where each takes the iterate that is best on a clean split no cost has seen, Penalty is"
-            f" {WORDS[picked.sign]} Train+Val ({interval(picked, 2)})."
+            f" {WORDS[picked.sign]} {', '.join(filter(None, ('Train+Val', named(stopped))))} ({interval(picked, 2)})."
         )
     return lines
 

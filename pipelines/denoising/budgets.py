@@ -14,9 +14,10 @@ from pipelines.denoising.rows import (
     data,
     has,
     label,
+    method_of,
     table,
 )
-from pipelines.layout import Table, interval, number
+from pipelines.layout import Table, interval, listed, number
 from pipelines.sources import Sources
 
 PARTS_OF_BUDGET = (1 / 8, 1 / 2)
@@ -29,6 +30,7 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
     """What more training does to each method: accuracy at parts of the longer budget, and against Penalty at its end and
     where each is chosen on the selection split."""
     numbers, shown = [], []
+    sizes = inputs.params["denoising"]["cells"][experiment]
     for method in has(inputs, experiment):
         cell = inputs.cell("denoising", experiment, method)
         curves, steps = cell["curves"], cell["curves"]["iteration"]
@@ -41,7 +43,8 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
             for place in places
         }
         learnt = curves["train accuracy"]["mean"][-1] if steps else None
-        head = {"method": label(method), "upper iterations": steps[-1] if steps else None}
+        size = sizes[method]["settings"]["lower_step_size"]
+        head = {"method": label(method_of(method)), "step size": size, "upper iterations": steps[-1] if steps else None}
         fit = {"accuracy on its training labels": learnt}
         of_picked = {f"{name}, selected": value for name, value in as_numbers(picked).items()}
         numbers.append({**head, **parts, **fit, **row, **as_numbers(apart), **of_picked})
@@ -53,10 +56,23 @@ def longer(inputs: Sources, experiment: str = "longer") -> Table:
         " them, says how far it has learnt"
         f" them by heart.{AGAINST_PENALTY} Selected against Penalty's: the same of the iterates chosen on a clean split that"
         " no cost has seen, paired by trial.",
+        *_twice(inputs, experiment),
         f"{efforts.longer(inputs, experiment)}: what happens at the end of those is not seen here;"
         f" {efforts.searched(inputs, experiment)}",
     ]
     return table(inputs, experiment, "A longer budget", numbers, shown, notes)
+
+
+def _twice(inputs: Sources, experiment: str) -> list[str]:
+    """Why a method stands in the table with two step sizes."""
+    known = has(inputs, experiment)
+    twice = [label(one) for one in known if f"{one}-small-steps" in known]
+    if not twice:
+        return []
+    return [
+        f"{listed(twice)} stands twice: with the step size that the search found, which looks at the last iterate, and with"
+        " a smaller one of the grid, for the iterate that is stopped in time."
+    ]
 
 
 def _place(steps: Sequence[int], share: float) -> int:

@@ -11,7 +11,7 @@ from pipelines.denoising import efforts, further
 from pipelines.denoising.believed import LONGER, against
 from pipelines.denoising.finding import weights
 from pipelines.denoising.rivals import others, rival, tuned_against_all
-from pipelines.denoising.rows import WORDS, chosen, data, has, label, paired, seconds_of, tuned
+from pipelines.denoising.rows import WORDS, best_stopped, chosen, data, has, label, paired, seconds_of, tuned
 from pipelines.layout import interval, listed
 from pipelines.sources import Sources
 
@@ -52,16 +52,18 @@ def plain(inputs: Sources) -> str:
         f" rows). At the budget of the table Penalty lies above in {won} of {len(known)} comparisons."
     )
     runs = [name for name in LONGER if {"penalty", "train-val", "val-only"} <= set(has(inputs, name))]
-    ends, picks = [], []
+    ends, picks, told = [], list[tuple[str, Difference]](), list[str]()
     for name in runs:
         where = further.data_of(inputs, name, "penalty")
         pairs = [((name, "penalty"), (name, other)) for other in ("train-val", "val-only")]
         found = [paired(inputs, *pair) for pair in pairs]
         if all(found):
             ends.append((where, [one for one in found if one is not None]))
-        picked = chosen(inputs, *pairs[0])
+        stopped = best_stopped(inputs, name, "train-val")
+        picked = chosen(inputs, (name, "penalty"), (name, stopped))
         if picked is not None:
             picks.append((where, picked))
+            told.append(f"on {where} {WORDS[picked.sign]} Train+Val{_sized(inputs, name, stopped)} ({interval(picked, 2)})")
     if ends:
         budget = f" ({'; '.join(efforts.longer(inputs, name) for name in runs)})"
         said = [
@@ -73,13 +75,20 @@ def plain(inputs: Sources) -> str:
             text += f" Trained for longer{budget}, in points: {'; '.join(said)}, where not every interval leaves zero out."
         text += "".join(sorted({efforts.uneven(inputs, name) for name in runs}))
     if picks:
-        said = [f"{where} {WORDS[apart.sign]} Train+Val ({interval(apart, 2)})" for where, apart in picks]
         text += (
-            " But where every method takes the iterate that is best on a clean split which no cost has seen, Penalty is on"
-            f" {'; on '.join(said)}."
+            " But where every method takes the iterate that is best on a clean split which no cost has seen, Penalty is"
+            f" {'; '.join(told)}."
         )
         text += _of_plain(picks)
     return text
+
+
+def _sized(inputs: Sources, experiment: str, variant: str) -> str:
+    """The step size of a variant of Train+Val that is not the one of its last iterate."""
+    if variant == "train-val":
+        return ""
+    size = inputs.params["denoising"]["cells"][experiment][variant]["settings"]["lower_step_size"]
+    return f" with steps of {size:g}, the better ones so"
 
 
 def _of_plain(picks: Sequence[tuple[str, Difference]]) -> str:

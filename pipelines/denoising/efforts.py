@@ -82,7 +82,7 @@ def _searched(inputs: Sources, experiment: str) -> tuple[dict[str, list[str]], l
     cells, plans = block["cells"], block.get("search", {})
     found: dict[str, list[str]] = {}
     rest: list[str] = []
-    for one in has(inputs, experiment):
+    for one in (method for method in has(inputs, experiment) if method in block["methods"]):
         of_plans = [name for name, plan in plans.items() if one in plan.get("spaces", {})]
         places = sorted([*of_plans, "quirks", block["data"][0]], key=lambda name: name != experiment)
         mine = _recipe(cells[experiment][one])

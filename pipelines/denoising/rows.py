@@ -31,6 +31,7 @@ NAMED = {
     "retrained": "a new network, trained with the learned importances as weights",
     "final-fit": "a new network, trained with the learned importances as weights and on the validation split",
     "equal-weights": "a new network, trained with equal weights",
+    "small-steps": "with smaller steps",
     "same-steps": "as many lower steps as Penalty takes",
     "final": "a new network, fitted with what was learned",
     "same-split": "on the split of Franceschi et al.",
@@ -108,6 +109,15 @@ def beside_equal_weights(inputs: Sources, variant: str) -> Difference | None:
     base = UNWEIGHTED.get(variant.removeprefix(method_of(variant)).removeprefix("-"))
     known = base is not None and base in has(inputs, "controls")
     return paired(inputs, ("controls", variant), ("controls", base)) if known and base else None
+
+
+def best_stopped(inputs: Sources, experiment: str, method: str) -> str:
+    """The variant of a method that does best on the selection split where it is best: what a search for the iterate that is
+    stopped in time would choose, where `pipelines.search` looks at the last one."""
+    found = [one for one in has(inputs, experiment) if method_of(one) == method]
+    curves = {one: inputs.cell("denoising", experiment, one)["curves"] for one in found}
+    best = {one: max(curve["selection accuracy"]["mean"]) for one, curve in curves.items() if "selection accuracy" in curve}
+    return max(best, key=lambda one: best[one], default=method)
 
 
 def chosen(inputs: Sources, cell: tuple[str, str], base: tuple[str, str]) -> Difference | None:

@@ -400,12 +400,14 @@ def test_tables_of_the_profile_with_more_experiments(cpu: sources.Sources) -> No
     quarter = tables.draw(cpu, "tuned-quarter")
     assert "as released" in quarter.shown
     longer = tables.draw(cpu, "longer")
-    assert list(longer.shown["method"]) == ["Oracle", "Val-only", "Train+Val", "ApproxGrad", "Penalty"]
+    assert list(longer.shown["method"]) == ["Oracle", "Val-only", "Train+Val", "Train+Val", "ApproxGrad", "Penalty"]
+    assert list(longer.shown["step size"]) == [3e-3, 3e-3, 3e-3, 1e-3, 1e-3, 3e-3]
+    assert any(note.startswith("Train+Val stands twice") for note in longer.notes)
     curves = cpu.cell("denoising", "longer", "penalty")["curves"]
     half = min(curves["iteration"], key=lambda one: abs(one - curves["iteration"][-1] / 2))
-    assert longer.numbers["50% of the budget"][4] == curves["test accuracy"]["mean"][curves["iteration"].index(half)]
-    assert list(longer.shown["against Penalty"] == "-") == [False, False, False, False, True]
-    assert list(longer.shown["selected against Penalty's"] == "-") == [False, False, False, False, True]
+    assert longer.numbers["50% of the budget"][5] == curves["test accuracy"]["mean"][curves["iteration"].index(half)]
+    assert list(longer.shown["against Penalty"] == "-") == [False] * 5 + [True]
+    assert list(longer.shown["selected against Penalty's"] == "-") == [False] * 5 + [True]
     both = [
         [trial["selected"]["test accuracy"] for trial in cpu.cell("denoising", "longer", method)["trials"]]
         for method in ("train-val", "penalty")
@@ -807,6 +809,25 @@ def test_what_follows_for_plain_training_is_what_both_iterates_say(
     budgets = "; ".join(f"{name}: 54 upper iterations at T = 2, of the paper's 29,500 at T = 20" for name in DATA)
     assert words in said and f"Trained for longer ({budgets}) it does in all: mnist-25 +" in said
     assert f"on mnist-50 {believed.WORDS[int(np.sign(more[1]))]} Train+Val ({more[1]:+.2f} ± " in said
+
+
+@pytest.mark.parametrize("best", ["train-val", "train-val-small-steps"])
+def test_the_iterate_that_is_stopped_has_the_step_size_that_is_best_for_it(cpu: sources.Sources, best: str) -> None:
+    """By the selection split, wherever on the way it is best."""
+    family = dict(cpu.cells["denoising"])
+    for variant in ("train-val", "train-val-small-steps"):
+        cell = family[f"longer-{variant}"]
+        way = {"mean": [10.0, 96.0 if variant == best else 95.0, 85.0]}
+        family[f"longer-{variant}"] = {**cell, "curves": {**cell["curves"], "selection accuracy": way}}
+    known = dataclasses.replace(cpu, cells={**cpu.cells, "denoising": family})
+    assert rows.best_stopped(known, "longer", "train-val") == best
+    ends = {("longer", name): [90.0 + more + one for one in CLEAR]
+            for name, more in ((best, 0.0), ("penalty", -1.0))}  # fmt: skip
+    known = with_selected(with_trials(known, {("longer", "penalty"): [99.0 + one for one in CLEAR]}), ends)
+    small = " with steps of 0.001, the better ones so" if best != "train-val" else ""
+    assert f"on mnist-25 below Train+Val{small} (-1.00 ± 0.00)" in concluded.plain(known)
+    named = ", with smaller steps" if small else ""
+    assert f"Penalty is below Train+Val{named} (-1.00 ± 0.00)." in believed.budget(known)
 
 
 @pytest.mark.parametrize("oracle", [1.0, 0.0])

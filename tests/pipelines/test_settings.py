@@ -71,10 +71,10 @@ def test_how_many_cells_there_are() -> None:
         ("synthetic", "embedded"): 24, ("synthetic", "cpu"): 48, ("synthetic", "paper"): 48,
     }  # fmt: skip
     # 14 quirks, 6 tuned methods, 7 controls, 2 methods at 4 numbers of lower steps, 4 that reweight; a quirk, 2 by the text
-    # and 6 tuned methods more, 5 and 3 with a longer budget, part of CIFAR-10, softmax regression, stocBiO's
+    # and 6 tuned methods more, 6 and 4 with a longer budget, part of CIFAR-10, softmax regression, stocBiO's
     assert {key: value for key, value in count.items() if key[0] == "denoising"} == {
         ("denoising", "embedded"): 10 + 14 + 6 + 7 + 8 + 4,
-        ("denoising", "cpu"): 10 + 20 + 2 + 6 + 7 + 8 + 6 + 5 + 3 + 5 + 17 + 14,
+        ("denoising", "cpu"): 10 + 20 + 2 + 6 + 7 + 8 + 6 + 6 + 4 + 5 + 17 + 14,
         # 6 data sets of 5 methods; references, text, wide network, softmax regression, stocBiO's, 4 against 9, long tails;
         # equal tuning of every data set, of softmax regression and of a smaller network;
         # then as above
