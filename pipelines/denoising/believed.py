@@ -82,6 +82,7 @@ def _longer(inputs: Sources, experiment: str) -> list[str]:
     apart = paired(inputs, (experiment, "penalty"), (experiment, "train-val"))
     if apart is not None:
         lines.append(f"- {where}: {_reason(apart, test[best] - test[-1], train[-1] - train[best])}")
+    lines += _not_above_clean(inputs, experiment, where)
     stopped = best_stopped(inputs, experiment, "train-val")
     picked = chosen(inputs, (experiment, "penalty"), (experiment, stopped))
     if picked is not None:
@@ -90,6 +91,29 @@ def _longer(inputs: Sources, experiment: str) -> list[str]:
             f" {WORDS[picked.sign]} {', '.join(filter(None, ('Train+Val', named(stopped))))} ({interval(picked, 2)})."
         )
     return lines
+
+
+def _not_above_clean(inputs: Sources, experiment: str, where: str) -> list[str]:
+    """Where Penalty ends no higher than Val-only, which sees no wrong label: how far it falls after its best, which wrong
+    labels it still trains on, and how the iterates chosen on the selection split compare."""
+    pair = ((experiment, "penalty"), (experiment, "val-only"))
+    apart = paired(inputs, *pair) if "val-only" in has(inputs, experiment) else None
+    if apart is None or apart.sign == 1:
+        return []
+    cell = inputs.cell("denoising", *pair[0])
+    test, steps = cell["curves"]["test accuracy"]["mean"], cell["curves"]["iteration"]
+    best = max(range(len(test)), key=lambda place: test[place])
+    recall = cell["summary"].get("importances", {}).get("recall", {}).get("mean")
+    kept = f"; {100 * (1 - recall):.0f}% of the wrong labels have an importance above one half there" if recall else ""
+    text = (
+        f"- {where}: why not above Val-only, which sees no wrong label: Penalty is at its best, {test[best]:.2f}%, after"
+        f" {steps[best]:,} upper iterations, and ends at {test[-1]:.2f}%{kept}."
+    )
+    picked = chosen(inputs, *pair)
+    if picked is not None:
+        said = f"{WORDS[picked.sign]} Val-only ({interval(picked, 2)})"
+        text += f" By the iterates that are best on the clean split it is {said}."
+    return [text]
 
 
 def tuning(inputs: Sources) -> str:
