@@ -226,7 +226,7 @@ def check_importances(work: Run, start: Any, end: Any) -> None:
 
 def test_every_network_and_solver_is_there() -> None:
     assert {cell_settings(parts)["network"] for parts in NAMES} == set(PARAMETERS)
-    assert len(NAMES) == 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 8 * 6 + 5 + 8
+    assert len(NAMES) == 30 + 4 + 14 + 4 + 25 + 20 + 25 + 18 + 19 + 8 * 6 + 7 + 8
     assert isinstance(Run(small(("wrn", "penalty")), CPU).network, WideResNet)
 
 
