@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the package is installed."""
     place = packaged.install(tmp_path / "site")
     monkeypatch.syspath_prepend(str(place))
+    # one of the same name, which another test of this process has imported, would be found first
+    for name in [one for one in sys.modules if one.partition(".")[0] == "far_away"]:
+        monkeypatch.delitem(sys.modules, name)
     importlib.invalidate_caches()
     closure.imports.cache_clear()
     return place
