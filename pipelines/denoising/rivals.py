@@ -47,7 +47,7 @@ def rival(inputs: Sources) -> str:
         f" After equal tuning of both step sizes and one more number ({_searches(inputs, list(after))}) Penalty is"
         f" {'; '.join(said)}."
     )
-    doubts = {name: found for name in after if (found := worse_tuned(inputs, name))}
+    doubts = {name: found for name in after if (found := tuning.fallen_below(inputs, name))}
     text += "".join(_doubt(inputs, name, found) for name, found in doubts.items())
     return text + _of_rival({apart.sign for name, apart in after.items() if name not in doubts}, bool(doubts))
 
@@ -113,16 +113,6 @@ def _searches(inputs: Sources, names: list[str]) -> str:
     if len(found) == 1:
         return next(iter(found))
     return "; ".join(f"{listed(where)} {said}" for said, where in found.items())
-
-
-def worse_tuned(inputs: Sources, experiment: str) -> dict[str, Difference]:
-    """The paper's methods whose tuned cell lies below their cell as released, with how far; {} where no cell as released
-    has these data and this network."""
-    if data(inputs, "quirks") != data(inputs, experiment):
-        return {}
-    both = [one for one in PAPERS if one in has(inputs, experiment) and one in has(inputs, "quirks")]
-    found = {one: paired(inputs, (experiment, one), ("quirks", one)) for one in both}
-    return {one: apart for one, apart in found.items() if apart is not None and apart.sign == -1}
 
 
 def _doubt(inputs: Sources, experiment: str, worse: dict[str, Difference]) -> str:

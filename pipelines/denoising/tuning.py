@@ -8,9 +8,10 @@ coordinate is a setting of the solver, or stands for one of its own (`means`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from pipelines.comparison import Difference
 from pipelines.denoising.rows import (
     AGAINST_PENALTY,
     WORDS,
@@ -186,9 +187,19 @@ def tuned(inputs: Sources, experiment: str = "tuned") -> Table:
                 "verdict": "-" if apart is None else WORDS[apart.sign].removesuffix(" from"),
             }
         )
-    notes = [*_of_plan(inputs, experiment, bool(untuned)), *_of_record(results), *_too_thin(inputs, experiment, untuned)]
+    notes = [*_of_plan(inputs, experiment, bool(untuned)), *_of_record(results), *_too_thin(inputs, experiment)]
     more = [f"denoising/search/{inputs.profile}-{experiment}.json"] if results else []
     return table(inputs, experiment, "Equal tuning", numbers, shown, notes, *more)
+
+
+def fallen_below(inputs: Sources, experiment: str) -> dict[str, Difference]:
+    """The methods whose tuned cell lies below their cell as released, with how far; {} where no cell as released has these
+    data and this network."""
+    if data(inputs, "quirks") != data(inputs, experiment):
+        return {}
+    both = [one for one in has(inputs, experiment) if one in has(inputs, "quirks")]
+    found = {one: paired(inputs, (experiment, one), ("quirks", one)) for one in both}
+    return {one: apart for one, apart in found.items() if apart is not None and apart.sign == -1}
 
 
 def _of_plan(inputs: Sources, experiment: str, released: bool) -> list[str]:
@@ -228,13 +239,9 @@ def _of_record(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _too_thin(inputs: Sources, experiment: str, untuned: Sequence[str]) -> list[str]:
+def _too_thin(inputs: Sources, experiment: str) -> list[str]:
     """A note where a method lies below what it gives without the search."""
-    fallen = []
-    for method in has(inputs, experiment):
-        apart = paired(inputs, (experiment, method), ("quirks", method)) if method in untuned else None
-        if apart is not None and apart.sign == -1:
-            fallen.append(f"{label(method)} ({interval(apart, 2)} points)")
+    fallen = [f"{label(one)} ({interval(apart, 2)} points)" for one, apart in fallen_below(inputs, experiment).items()]
     if not fallen:
         return []
     return [

@@ -138,8 +138,6 @@ def continued(inputs: Sources) -> list[Continued]:
         for place in in_full(inputs, data):
             base = Place((data, place.parts[-1]), place.points)
             have, whole = (settings_of(inputs, *one.parts)["iterations"] for one in (base, place))
-            if have >= whole:
-                continue
             for seed, full in by_seed(inputs, place).items():
                 cut = by_seed(inputs, base)[seed]
                 spread = strength(inputs, base).sd
